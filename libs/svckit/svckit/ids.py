@@ -1,0 +1,29 @@
+"""Identifiers: a three-letter prefix that names the kind, then a UUIDv7 in Crockford base32.
+
+They sort by creation time as plain text, so a keyset page needs no second column.
+"""
+
+import re
+
+import uuid_utils
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_LENGTH = 26  # 130 bits hold the 128 of a UUID
+_SHAPE = re.compile(rf"[a-z]{{3}}_[{_ALPHABET}]{{{_LENGTH}}}")
+
+PATTERN = rf"^[a-z]{{3}}_[{_ALPHABET}]{{{_LENGTH}}}$"
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh time-ordered id such as `cas_01jd…`."""
+    number = uuid_utils.uuid7().int
+    digits = []
+    for _ in range(_LENGTH):
+        number, digit = divmod(number, 32)
+        digits.append(_ALPHABET[digit])
+    return f"{prefix}_{''.join(reversed(digits))}"
+
+
+def is_id(value: str, prefix: str) -> bool:
+    """Tell whether the value has the shape of an id of that kind."""
+    return value.startswith(f"{prefix}_") and _SHAPE.fullmatch(value) is not None
