@@ -1,0 +1,103 @@
+"""Traces, logs and metrics: one trace follows a request through outbox, log and consumer.
+
+Spans go to a JSON-lines file (`trace_file`) and, where OTEL_EXPORTER_OTLP_ENDPOINT is set, to a
+collector. Attributes hold ids and codes, never personal data.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from opentelemetry import context, propagate, trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+_tracer = trace.get_tracer("careloop")
+
+
+def setup(service: str, *, trace_file: Path | None, log_level: str) -> None:
+    """Configure structured logs and the tracer of this process; a second call does nothing."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _add_trace,
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(log_level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    if isinstance(trace.get_tracer_provider(), TracerProvider):
+        return
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    if trace_file:
+        trace_file.parent.mkdir(parents=True, exist_ok=True)
+        out = trace_file.open("a", buffering=1)
+        exporter = ConsoleSpanExporter(
+            out=out, formatter=lambda span: span.to_json(indent=None) + "\n"
+        )
+        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):  # the variable OpenTelemetry itself defines
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415  # slow to import
+            OTLPSpanExporter,
+        )
+
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+def _add_trace(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    if found := trace_id():
+        event["trace_id"] = found
+    return event
+
+
+def trace_id() -> str:
+    """Return the current trace's id in hex, or an empty string outside a trace."""
+    current = trace.get_current_span().get_span_context()
+    return format(current.trace_id, "032x") if current.is_valid else ""
+
+
+def traceparent() -> str:
+    """Return the current W3C traceparent, or an empty string outside a trace."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+@contextmanager
+def span(name: str, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: Any) -> Iterator[trace.Span]:
+    """Run the block in a span; an exception marks it as failed and passes on."""
+    with _tracer.start_as_current_span(
+        name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
+    ) as current:
+        try:
+            yield current
+        except Exception as error:
+            # the type only: messages of drivers repeat values
+            current.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
+
+
+@contextmanager
+def continue_from(parent: str | None) -> Iterator[None]:
+    """Run the block as part of the trace that the traceparent names, if it names one."""
+    if not parent:
+        yield
+        return
+    token = context.attach(propagate.extract({"traceparent": parent}))
+    try:
+        yield
+    finally:
+        context.detach(token)
