@@ -1,0 +1,128 @@
+"""Field classes on response models, and the projection that drops what a mask does not show.
+
+    class PersonOut(Out):
+        id: Annotated[str, classed("envelope")]
+        family_name: Annotated[str | None, classed("identity")] = None
+
+The class appears in OpenAPI as `x-data-class`. What is not shown is absent, not null. A field
+without a class is shown to nobody until it is classed.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import BaseModel, GetJsonSchemaHandler, RootModel
+from pydantic.fields import ComputedFieldInfo, FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from sharing.classes import DataClass, class_of, names_of
+
+
+@dataclass(frozen=True)
+class Classed:
+    """The class of one field, as metadata of its annotation."""
+
+    mask: DataClass
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "x-data-class": (names_of(self.mask) or ["envelope"])[0]}
+
+
+def classed(name: str) -> Classed:
+    """Return the annotation that gives a field its class. Raises UnknownClass at import."""
+    return Classed(class_of(name))
+
+
+def project(model: BaseModel, mask: int) -> dict[str, Any]:
+    """Return the model as JSON values with only the fields the mask shows, at every depth."""
+    shown: dict[str, Any] = _prune(model.model_dump(mode="json", by_alias=True), model, mask)
+    return shown
+
+
+def class_map(model: type[BaseModel]) -> dict[str, DataClass]:
+    """Return the classes a reader needs for every field, by path as on the wire (`name.family`).
+
+    Fields that have no class are left out; see `unclassed`.
+    """
+    return {path: needed for path, needed in _walk(model) if needed is not None}
+
+
+def unclassed(model: type[BaseModel]) -> list[str]:
+    """Return the paths of fields that have no class yet, also in nested models."""
+    return [path for path, needed in _walk(model) if needed is None]
+
+
+def may_show(mask: int, required: int) -> bool:
+    """Tell whether a mask that sees anything at all holds every required class."""
+    return mask != 0 and mask & required == required
+
+
+def _prune(dumped: Any, value: Any, mask: int) -> Any:
+    if isinstance(value, RootModel):
+        return _prune(dumped, value.root, mask)
+    if isinstance(value, BaseModel) and isinstance(dumped, dict):
+        return {
+            key: _prune(dumped[key], getattr(value, name), mask)
+            for name, key, needed in _plan(type(value))
+            if key in dumped and needed is not None and may_show(mask, needed)
+        }
+    if isinstance(value, Mapping) and isinstance(dumped, dict):
+        pairs = zip(dumped.items(), value.values(), strict=True)
+        return {key: _prune(item, inner, mask) for (key, item), inner in pairs}
+    if isinstance(value, (list, tuple)) and isinstance(dumped, list):
+        return [_prune(item, inner, mask) for item, inner in zip(dumped, value, strict=True)]
+    return dumped
+
+
+@cache
+def _plan(model: type[BaseModel]) -> tuple[tuple[str, str, DataClass | None], ...]:
+    """One entry a field: attribute, key on the wire, class (None: nobody)."""
+    fields = [
+        (name, info.serialization_alias or info.alias or name, _class_in(info))
+        for name, info in model.model_fields.items()
+    ]
+    computed = [
+        (name, info.alias or name, _class_in_type(info))
+        for name, info in model.model_computed_fields.items()
+    ]
+    return tuple(fields + computed)
+
+
+def _class_in(info: FieldInfo) -> DataClass | None:
+    return _class_of_metadata(info.metadata)
+
+
+def _class_in_type(info: ComputedFieldInfo) -> DataClass | None:
+    return _class_of_metadata(get_args(info.return_type)[1:])
+
+
+def _class_of_metadata(metadata: Any) -> DataClass | None:
+    masks = [item.mask for item in metadata if isinstance(item, Classed)]
+    return masks[-1] if masks else None
+
+
+def _walk(
+    model: type[BaseModel],
+    path: str = "",
+    above: DataClass = DataClass.ENVELOPE,
+    seen: tuple[type[BaseModel], ...] = (),
+) -> Iterator[tuple[str, DataClass | None]]:
+    for name, key, needed in _plan(model):
+        here = f"{path}{key}"
+        within = above | (needed or DataClass.ENVELOPE)
+        yield here, None if needed is None else within
+        info = model.model_fields.get(name)
+        for nested in _models_in(info.annotation) if info else ():
+            if nested not in (*seen, model):
+                yield from _walk(nested, f"{here}.", within, (*seen, model))
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
