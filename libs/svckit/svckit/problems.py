@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-import asyncpg
 import orjson
 import structlog
+from asyncpg.exceptions import InterfaceError, PostgresError
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
@@ -137,8 +137,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeout)
     @app.exception_handler(OSError)
-    @app.exception_handler(asyncpg.PostgresError)
-    @app.exception_handler(asyncpg.InterfaceError)
+    @app.exception_handler(PostgresError)
+    @app.exception_handler(InterfaceError)
     @app.exception_handler(asyncio.TimeoutError)
     async def _database(_: Request, error: Exception) -> Response:
         return render(of_database(error))

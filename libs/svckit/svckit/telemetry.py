@@ -7,7 +7,7 @@ collector. Attributes hold ids and codes, never personal data.
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,9 @@ def setup(service: str, *, trace_file: Path | None, log_level: str) -> None:
             structlog.processors.dict_tracebacks,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(log_level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelName(log_level.upper())
+        ),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -57,7 +59,7 @@ def setup(service: str, *, trace_file: Path | None, log_level: str) -> None:
     trace.set_tracer_provider(provider)
 
 
-def _add_trace(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def _add_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if found := trace_id():
         event["trace_id"] = found
     return event
@@ -77,10 +79,16 @@ def traceparent() -> str:
 
 
 @contextmanager
-def span(name: str, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: Any) -> Iterator[trace.Span]:
+def span(
+    name: str, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: Any
+) -> Iterator[trace.Span]:
     """Run the block in a span; an exception marks it as failed and passes on."""
     with _tracer.start_as_current_span(
-        name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
+        name,
+        kind=kind,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
     ) as current:
         try:
             yield current

@@ -1,0 +1,53 @@
+"""The command line every service has: `python -m <package> <role>`."""
+
+import sys
+from collections.abc import Callable
+
+import orjson
+import typer
+import uvloop
+
+from svckit import migrate, telemetry
+from svckit.service import Service, openapi, run
+from svckit.settings import ServiceSettings
+
+_ROLES = {
+    "serve": {"api", "relay", "consume", "worker"},
+    "api": {"api"},
+    "relay": {"relay"},
+    "consume": {"consume"},
+    "worker": {"worker"},
+}
+
+
+def main(service: Service, settings: Callable[[], ServiceSettings]) -> typer.Typer:
+    """Return the service's command line; `settings` reads the environment when called."""
+    app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+    def role_of(name: str) -> Callable[[], None]:
+        def role() -> None:
+            found = settings()
+            telemetry.setup(service.name, trace_file=found.trace_file, log_level=found.log_level)
+            uvloop.run(run(service, found, _ROLES[name]))
+
+        return role
+
+    for name in _ROLES:
+        app.command(name, help=f"Run {', '.join(sorted(_ROLES[name]))} until SIGTERM.")(
+            role_of(name)
+        )
+
+    @app.command("migrate", help="Bring the database to the newest revision.")
+    def upgrade() -> None:
+        migrate.upgrade(service.package, settings().database_url)
+
+    @app.command("revision", help="Write a new revision from the tables.")
+    def revision(message: str) -> None:
+        migrate.revision(service.package, settings().database_url, message)
+
+    @app.command("openapi", help="Print the OpenAPI document.")
+    def document() -> None:
+        flags = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS
+        sys.stdout.buffer.write(orjson.dumps(openapi(service, settings()), option=flags) + b"\n")
+
+    return app

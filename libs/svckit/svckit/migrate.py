@@ -1,0 +1,91 @@
+"""Alembic, run from code: migrations live inside the service's package, forward only.
+
+Services refuse to start behind the schema they need, and never migrate themselves.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from alembic import command, context
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from svckit.db import Database
+
+_LOCK = 7_412_001  # any constant of ours: one migration of a database at a time
+
+
+def _config(package: Path, url: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(package / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option(
+        "file_template", "%%(year)d%%(month).2d%%(day).2d%%(hour).2d%%(minute).2d_%%(slug)s"
+    )
+    config.attributes["url"] = url
+    return config
+
+
+def run_env(*metadatas: MetaData) -> None:
+    """Be the whole of a service's `migrations/env.py`."""
+    asyncio.run(_online(metadatas))
+
+
+async def _online(metadatas: Sequence[MetaData]) -> None:
+    url = context.config.attributes["url"]
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_migrate, metadatas)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def _migrate(connection: Connection, metadatas: Sequence[MetaData]) -> None:
+    connection.execute(text("SET lock_timeout = '5s'"))
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+    context.configure(
+        connection=connection,
+        target_metadata=list(metadatas),
+        compare_server_default=True,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def upgrade(package: Path, url: str) -> None:
+    """Bring the database to the newest revision; at head already, one query and no lock."""
+    if asyncio.run(_at_head(package, url)):
+        return
+    command.upgrade(_config(package, url), "head")
+
+
+def revision(package: Path, url: str, message: str) -> None:
+    """Write a new revision from the difference between the tables and the database."""
+    command.revision(_config(package, url), message, autogenerate=True)
+
+
+def head(package: Path) -> str:
+    """Return the newest revision of the service's migrations."""
+    return ScriptDirectory.from_config(_config(package, "")).get_current_head() or ""
+
+
+async def _at_head(package: Path, url: str) -> bool:
+    db = Database(url, 1)
+    try:
+        return await current(db) == head(package)
+    finally:
+        await db.dispose()
+
+
+async def current(db: Database) -> str:
+    """Return the database's revision, empty for a database without one."""
+    async with db.read() as session:
+        if await session.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+            return ""
+        return str(await session.scalar(text("SELECT version_num FROM alembic_version")) or "")

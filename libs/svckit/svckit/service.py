@@ -1,0 +1,203 @@
+"""Builds a service from its parts and runs its roles: the only place where they meet.
+
+python -m case_svc serve      api + relay + consumer in one process
+python -m case_svc api | relay | consume | worker     one role alone, to scale apart
+python -m case_svc migrate | revision MESSAGE | openapi
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from sqlalchemy import text
+from starlette.types import ASGIApp, Scope
+
+from svckit import health, migrate, problems
+from svckit.consume import Consumer, Handler
+from svckit.db import Database
+from svckit.errors import Unavailable
+from svckit.eventlog import EventLog, connect
+from svckit.http import BodyLimit, Telemetry, never
+from svckit.identity import Verifier, Verify
+from svckit.outbox import schemas_in
+from svckit.relay import Relay
+from svckit.settings import ServiceSettings
+
+Worker = Callable[["Running", asyncio.Event], Awaitable[None]]
+_GRACE_S = 8
+_log = structlog.get_logger("service")
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a service is made of. `publishes` is its own topic, `topics` those it reads."""
+
+    name: str
+    title: str
+    package: Path
+    routers: Sequence[APIRouter]
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    topics: Sequence[str] = ()
+    publishes: str | None = None
+    workers: Sequence[Worker] = ()
+    unlimited: Callable[[Scope], bool] = never
+    verify: Callable[["Running"], Verify] | None = None
+    wrap: Callable[[FastAPI, "Running"], ASGIApp] | None = None
+    protocol: type[asyncio.Protocol] | str = "httptools"
+
+
+@dataclass
+class Running:
+    """The open resources of one process of the service."""
+
+    service: Service
+    settings: Any
+    db: Database
+    log: EventLog | None = None
+
+
+def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
+    """Return the HTTP application; its database opens and closes with its lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await app.state.db.dispose()
+
+    app = FastAPI(
+        title=service.title,
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        separate_input_output_schemas=False,
+    )
+    running = Running(service, settings, Database(settings.database_url, settings.pool_size))
+    app.state.running = running
+    app.state.db = running.db
+    app.state.settings = settings
+    app.state.verify = (
+        service.verify(running)
+        if service.verify
+        else Verifier(
+            issuer=settings.issuer, audience=service.name, jwks_url=settings.internal_jwks_url
+        )
+    )
+    app.state.ready = lambda: _ready(running)
+    problems.install(app)
+    for router in (health.router, *service.routers):
+        app.include_router(router)
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes, exempt=service.unlimited)
+    app.add_middleware(Telemetry, service=service.name)
+    schemas_in(settings.contracts_dir)
+    return app
+
+
+async def _ready(running: Running) -> None:
+    async with asyncio.timeout(2), running.db.read() as session:
+        await session.execute(text("SELECT 1"))
+
+
+async def check_schema(running: Running) -> None:
+    """Raise Unavailable when the database is behind the code."""
+    needed = migrate.head(running.service.package)
+    if await migrate.current(running.db) != needed:
+        raise Unavailable(f"{running.service.name}: the database is not at revision {needed}.")
+
+
+async def run(service: Service, settings: ServiceSettings, roles: set[str]) -> None:
+    """Run the roles until SIGTERM or SIGINT, or until one of them fails, then drain."""
+    app = create_app(service, settings)
+    running: Running = app.state.running
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        await check_schema(running)
+        needs_log = roles & {"relay", "consume"}
+        running.log = await connect(settings.event_log_url) if needs_log else None
+        async with asyncio.TaskGroup() as tasks:
+            for job in _jobs(service, running, app, roles, stop):
+                tasks.create_task(_until_stopped(job, stop))
+    finally:
+        if running.log:
+            await running.log.close()
+        await running.db.dispose()
+
+
+async def _until_stopped(job: Awaitable[None], stop: asyncio.Event) -> None:
+    """Run the job; whichever ends first, stopped or failed, stops the others."""
+    try:
+        await job
+    finally:
+        stop.set()
+
+
+def _jobs(
+    service: Service, running: Running, app: FastAPI, roles: set[str], stop: asyncio.Event
+) -> list[Awaitable[None]]:
+    settings = running.settings
+    jobs: list[Awaitable[None]] = []
+    if "api" in roles:
+        jobs.append(
+            _serve(service.wrap(app, running) if service.wrap else app, service, settings, stop)
+        )
+    if "relay" in roles and service.publishes and running.log:
+        jobs.append(Relay(settings.database_url, running.log, service.publishes).run(stop))
+    if "consume" in roles and service.topics and running.log:
+        consumer = Consumer(running.db, running.log, service.name, service.topics, service.handlers)
+        jobs.append(consumer.run(stop))
+    if "worker" in roles:
+        jobs.extend(worker(running, stop) for worker in service.workers)
+    return jobs
+
+
+async def _serve(
+    app: ASGIApp, service: Service, settings: ServiceSettings, stop: asyncio.Event
+) -> None:
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=service.protocol,  # type: ignore[arg-type]  # uvicorn names only its own
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server._serve())  # noqa: SLF001  # serve() would take our signals
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    stopping.cancel()
+    await serving
+
+
+def openapi(service: Service, settings: ServiceSettings) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the service's own routes."""
+    app = create_app(service, settings)
+    document = get_openapi(
+        title=service.title, version="1", openapi_version="3.1.0", routes=app.routes
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for problem in (problems.Problem, problems.ProblemError):
+        schemas[problem.__name__] = problem.model_json_schema(
+            ref_template="#/components/schemas/{model}"
+        )
+        schemas[problem.__name__].pop("$defs", None)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    return document
