@@ -116,6 +116,8 @@ blocked_key = Table(
     Column("topic", TEXT, primary_key=True),
     Column("key", TEXT, primary_key=True),
     Column("reason", TEXT, nullable=False),
+    # The aggregate whose next version is missing, when that is the reason.
+    Column("subject", TEXT),
     at("blocked_at"),
 )
 
