@@ -32,8 +32,8 @@ def main(service: Service, settings: Callable[[], ServiceSettings]) -> typer.Typ
 
         return role
 
-    for name in _ROLES:
-        app.command(name, help=f"Run {', '.join(sorted(_ROLES[name]))} until SIGTERM.")(
+    for name, parts in _ROLES.items():
+        app.command(name, help=f"Run {', '.join(sorted(parts))} until SIGTERM.")(
             role_of(name)
         )
 

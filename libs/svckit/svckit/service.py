@@ -169,7 +169,7 @@ async def _serve(
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=service.protocol,  # type: ignore[arg-type]  # uvicorn names only its own
+        http=service.protocol,
         ws="none",
         log_config=None,
         access_log=False,
