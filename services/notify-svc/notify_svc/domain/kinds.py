@@ -1,0 +1,76 @@
+"""Which events are told outward, and how a partner's filter names them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NewType
+
+OrganisationId = NewType("OrganisationId", str)
+EndpointId = NewType("EndpointId", str)
+DeliveryId = NewType("DeliveryId", str)
+
+PREFIX = "org.careloop."
+PING = f"{PREFIX}webhook.ping.v1"
+
+_VERBS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "case.v1": {
+            "person": "registered changed",
+            "case": "opened changed closed reopened",
+            "care-team": "joined left",
+            "need": "identified changed",
+            "assessment": "completed",
+            "goal": "set changed",
+            "activity": "planned changed",
+            "task": "created changed",
+            "note": "added",
+            "decision": "recorded",
+            "contact": "recorded",
+        },
+        "referral.v1": {
+            "service": "published changed",
+            "referral": "requested accepted rejected cancelled started held failed completed voided",
+            "message": "sent",
+        },
+        "document.v1": {"document": "added revised attached withdrawn"},
+    }
+)
+
+# topic -> the kinds told outward, as filters name them: "referral.accepted"
+TOLD: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        topic: tuple(f"{noun}.{verb}" for noun, verbs in nouns.items() for verb in verbs.split())
+        for topic, nouns in _VERBS.items()
+    }
+)
+KINDS = frozenset(kind for kinds in TOLD.values() for kind in kinds)
+NOUNS = frozenset(kind.split(".")[0] for kind in KINDS)
+
+_VERSION = re.compile(r"\.v[0-9]+$")
+
+
+def full(kind: str) -> str:
+    """Return the CloudEvents type of a kind, in its first major version."""
+    return f"{PREFIX}{kind}.v1"
+
+
+def short(event_type: str) -> str:
+    """Return the kind of a CloudEvents type, whatever its major version."""
+    return _VERSION.sub("", event_type.removeprefix(PREFIX))
+
+
+def is_filter(pattern: str) -> bool:
+    """Tell whether a partner may ask for this: a kind, its full type, or a whole noun (`case.*`)."""
+    kind = short(pattern)
+    return kind in KINDS or (kind.endswith(".*") and kind.removesuffix(".*") in NOUNS)
+
+
+def normalise(patterns: Iterable[str]) -> list[str]:
+    """Return filters in their short form, each once, in order."""
+    return sorted({short(pattern) for pattern in patterns})
+
+
+def patterns_of(event_type: str) -> list[str]:
+    """Return every filter that matches an event: its kind, and its noun's."""
+    kind = short(event_type)
+    return [kind, f"{kind.split('.')[0]}.*"]

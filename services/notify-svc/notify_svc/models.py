@@ -1,0 +1,158 @@
+"""Tables: what was told (message, feed), where it goes (endpoint, secret), and how it went."""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from notify_svc.domain.attempts import WINDOW, Outcome, Status
+from svckit import db
+
+
+class Base(db.Base):
+    __abstract__ = True
+    metadata = MetaData(naming_convention=db.NAMING)
+
+
+class Message(Base):
+    """One event as partners are told it; `id` is the event's, `body` the same bytes for everyone."""
+
+    __tablename__ = "message"
+
+    id: Mapped[str] = mapped_column(db.Id, primary_key=True)
+    type: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(db.Id)
+    version: Mapped[int] = mapped_column(Integer)
+    # what the decision needs, again and again: at fan-out, at each read, at each attempt
+    custodian_id: Mapped[str] = mapped_column(db.Id)
+    person_id: Mapped[str | None] = mapped_column(db.Id)
+    case_id: Mapped[str | None] = mapped_column(db.Id)
+    parties: Mapped[list[str]] = mapped_column(ARRAY(db.Id))
+    classes: Mapped[int] = mapped_column(Integer)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    occurred_at: Mapped[datetime]
+    # after this nothing of it is sent any more
+    expires_at: Mapped[datetime]
+
+
+class FeedHead(Base):
+    """The last number given to a subscriber: the row's lock makes commit order number order."""
+
+    __tablename__ = "feed_head"
+
+    organisation_id: Mapped[str] = mapped_column(db.Id, primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
+
+
+class FeedItem(Base):
+    __tablename__ = "feed_item"
+    __table_args__ = (
+        Index("uq_feed_item_message", "message_id", "organisation_id", unique=True),
+        Index("ix_feed_item_kind", "organisation_id", "kind", "seq"),
+    )
+
+    organisation_id: Mapped[str] = mapped_column(db.Id, primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    message_id: Mapped[str] = mapped_column(ForeignKey("message.id"), type_=db.Id)
+    kind: Mapped[str] = mapped_column(Text)
+
+
+class Endpoint(Base):
+    __tablename__ = "webhook_endpoint"
+    __table_args__ = (Index("ix_webhook_endpoint_organisation", "organisation_id", "id"),)
+
+    id: Mapped[str] = mapped_column(db.Id, primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(db.Id)
+    version: Mapped[int] = mapped_column(Integer, default=1)
+    url: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text)
+    # filters in their short form; none: everything
+    kinds: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    enabled: Mapped[bool]
+    disabled_reason: Mapped[str | None] = mapped_column(Text)
+    # attempts that may be in flight at once: halves on timeouts, grows on success
+    window: Mapped[int] = mapped_column(SmallInteger, default=WINDOW)
+    # distinct messages that failed since the last success
+    failed_messages: Mapped[int] = mapped_column(Integer, default=0)
+    last_success_at: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+
+class Secret(Base):
+    """A signing key of an endpoint; an old one stays in use until `not_after`."""
+
+    __tablename__ = "webhook_secret"
+    __table_args__ = (Index("ix_webhook_secret_endpoint", "endpoint_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    endpoint_id: Mapped[str] = mapped_column(ForeignKey("webhook_endpoint.id"), type_=db.Id)
+    value: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    not_after: Mapped[datetime | None]
+
+
+class Delivery(Base):
+    """One message for one endpoint. `next_at` is when to send, or when the sender's lease ends."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        Index("uq_delivery_message", "message_id", "endpoint_id", unique=True),
+        Index("ix_delivery_organisation", "organisation_id", "id"),
+        Index("ix_delivery_endpoint", "endpoint_id", "id"),
+        # the scheduler's path: what is due, or was being sent by someone who is gone
+        Index(
+            "ix_delivery_due",
+            "endpoint_id",
+            "next_at",
+            postgresql_where=text("status IN ('pending', 'sending')"),
+        ),
+        Index("ix_delivery_held", "endpoint_id", postgresql_where=text("status = 'held'")),
+    )
+
+    id: Mapped[str] = mapped_column(db.Id, primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(db.Id)
+    endpoint_id: Mapped[str] = mapped_column(ForeignKey("webhook_endpoint.id"), type_=db.Id)
+    message_id: Mapped[str] = mapped_column(ForeignKey("message.id"), type_=db.Id)
+    # the case or referral: what an ordered endpoint would wait for
+    order_key: Mapped[str] = mapped_column(db.Id)
+    status: Mapped[Status]
+    reason: Mapped[str | None] = mapped_column(Text)
+    # failed attempts so far, as the schedule counts them
+    step: Mapped[int] = mapped_column(SmallInteger, default=0)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    next_at: Mapped[datetime]
+    token: Mapped[str | None] = mapped_column(db.Id)
+    traceparent: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class Attempt(Base):
+    """Written before the request is sent; the result is written by its id, which is the token."""
+
+    __tablename__ = "delivery_attempt"
+    __table_args__ = (Index("ix_delivery_attempt_delivery", "delivery_id", "number"),)
+
+    id: Mapped[str] = mapped_column(db.Id, primary_key=True)
+    delivery_id: Mapped[str] = mapped_column(ForeignKey("delivery.id"), type_=db.Id)
+    number: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[Outcome]
+    response_status: Mapped[int | None] = mapped_column(SmallInteger)
+    error: Mapped[str | None] = mapped_column(Text)

@@ -1,0 +1,46 @@
+"""Settings of notify-svc: `NOTIFY_<FIELD>`."""
+
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from notify_svc.domain.schedule import SCHEDULE_S
+from notify_svc.domain.targets import TargetRule
+from svckit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        frozen=True, extra="ignore", env_prefix="NOTIFY_"
+    )
+
+    # the sandbox only: webhooks may go to http, to loopback and private addresses, to any port
+    allow_private_targets: bool = False
+    # ports that a webhook URL may name
+    target_ports: frozenset[int] = frozenset({443, 8443})
+    # seconds before each attempt; once spent, the delivery is exhausted
+    schedule_s: tuple[float, ...] = SCHEDULE_S
+    # time to a connection, and to the end of the answer
+    connect_timeout_s: float = Field(default=5, gt=0)
+    total_timeout_s: float = Field(default=15, gt=0)
+    # on top of the total timeout, until another process may take a delivery over
+    lease_margin_s: float = Field(default=15, gt=0)
+    # requests in flight in one process, of which slow endpoints may take a quarter
+    deliver_concurrency: int = Field(default=64, ge=4)
+    # an endpoint without any success for this long, and ten failed messages, is disabled
+    disable_after_s: float = Field(default=72 * 3600, gt=0)
+    # how long the old secret still signs after a rotation
+    rotation_overlap_s: float = Field(default=24 * 3600, ge=0)
+    # how long a message can be sent, and sent again
+    message_days: int = Field(default=30, ge=1)
+    endpoints_per_organisation: int = Field(default=20, ge=1)
+    # long polls of the feed that one process holds open; beyond it, answers come at once
+    feed_waiters: int = Field(default=200, ge=0)
+
+    def targets(self) -> TargetRule:
+        return TargetRule(self.allow_private_targets, self.target_ports)
+
+    @property
+    def lease_s(self) -> float:
+        return self.total_timeout_s + self.lease_margin_s
