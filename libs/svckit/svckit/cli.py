@@ -6,6 +6,7 @@ from collections.abc import Callable
 import orjson
 import typer
 import uvloop
+from pydantic_settings import BaseSettings
 
 from svckit import migrate, telemetry
 from svckit.service import Service, openapi, run
@@ -20,7 +21,17 @@ _ROLES = {
 }
 
 
-def main(service: Service, settings: Callable[[], ServiceSettings]) -> typer.Typer:
+class _Database(BaseSettings):
+    database_url: str
+
+
+def _database_url(settings: type[ServiceSettings]) -> str:
+    """Return the one setting a migration needs: its job holds no other secret."""
+    prefix = settings.model_config.get("env_prefix", "")
+    return _Database(_env_prefix=prefix).database_url
+
+
+def main(service: Service, settings: type[ServiceSettings]) -> typer.Typer:
     """Return the service's command line; `settings` reads the environment when called."""
     app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -33,17 +44,15 @@ def main(service: Service, settings: Callable[[], ServiceSettings]) -> typer.Typ
         return role
 
     for name, parts in _ROLES.items():
-        app.command(name, help=f"Run {', '.join(sorted(parts))} until SIGTERM.")(
-            role_of(name)
-        )
+        app.command(name, help=f"Run {', '.join(sorted(parts))} until SIGTERM.")(role_of(name))
 
     @app.command("migrate", help="Bring the database to the newest revision.")
     def upgrade() -> None:
-        migrate.upgrade(service.package, settings().database_url)
+        migrate.upgrade(service.package, _database_url(settings))
 
     @app.command("revision", help="Write a new revision from the tables.")
     def revision(message: str) -> None:
-        migrate.revision(service.package, settings().database_url, message)
+        migrate.revision(service.package, _database_url(settings), message)
 
     @app.command("openapi", help="Print the OpenAPI document.")
     def document() -> None:
