@@ -1,6 +1,35 @@
-"""One policy of who may see what, on every path: SQL, projection, events, explanation."""
+"""One policy of who may see what, on every path: SQL, projection, events, explanation.
 
-from sharing.classes import ALL, ENVELOPE, DataClass
-from sharing.fields import class_map, classed, project, unclassed
+`rule.py` is the rule, as nodes of the closed `algebra.py`; `sql.py` compiles it, `evaluate.py`
+computes and explains it, `events.py` filters the feed with it, `fields.py` projects what it shows.
+`policy.yaml` is the ceiling per kind and purpose; `replica.py` keeps the facts in every service.
+"""
 
-__all__ = ["ALL", "ENVELOPE", "DataClass", "class_map", "classed", "project", "unclassed"]
+from sharing.classes import ALL, ENVELOPE, DataClass, mask_of, names_of
+from sharing.evaluate import Decision, evaluate
+from sharing.events import visible_event
+from sharing.fields import class_map, classed, may_show, project, unclassed
+from sharing.model import Agreement, Consent, Facts, Grant, Organisation, Reader, Row
+
+__all__ = [
+    "ALL",
+    "ENVELOPE",
+    "Agreement",
+    "Consent",
+    "DataClass",
+    "Decision",
+    "Facts",
+    "Grant",
+    "Organisation",
+    "Reader",
+    "Row",
+    "class_map",
+    "classed",
+    "evaluate",
+    "mask_of",
+    "may_show",
+    "names_of",
+    "project",
+    "unclassed",
+    "visible_event",
+]

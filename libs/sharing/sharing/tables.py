@@ -23,12 +23,16 @@ metadata = MetaData(naming_convention=NAMING)
 _INSTANT = DateTime(timezone=True)
 
 
+PURPOSES = BigInteger()
+TEXT = Id
+
+
 def _classes(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False)
 
 
 def _purposes() -> Column[int]:
-    return Column("purposes", BigInteger, nullable=False)
+    return Column("purposes", PURPOSES, nullable=False)
 
 
 def _period() -> tuple[Column[object], Column[object]]:

@@ -1,0 +1,132 @@
+"""The closed algebra of the rule: nodes without behaviour, so that each reading of them is total.
+
+Two readings exist: `sql.py` compiles a node to an expression, `evaluate.py` computes it. Predicates
+are monotone - there is no `not` over them - so SQL's unknown and the evaluator's False come to the
+same. Masks may be complemented; they are never null.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Side = Literal["reader", "row", "grant", "agreement", "consent"]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A field of one of the five things a decision looks at."""
+
+    side: Side
+    field: str
+
+
+@dataclass(frozen=True)
+class Equal:
+    """Both known and the same."""
+
+    left: Ref
+    right: Ref
+
+
+@dataclass(frozen=True)
+class Missing:
+    of: Ref
+
+
+@dataclass(frozen=True)
+class Holds:
+    """A flag that is set."""
+
+    of: Ref
+
+
+@dataclass(frozen=True)
+class Covers:
+    """The declared purposes cover the reader's, by subsumption."""
+
+    declared: Ref
+
+
+@dataclass(frozen=True)
+class InForce:
+    """from <= now < to; without an end it stays in force."""
+
+    start: Ref
+    end: Ref
+
+
+@dataclass(frozen=True)
+class AllOf:
+    terms: tuple["Predicate", ...]
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    terms: tuple["Predicate", ...]
+
+
+Predicate = Equal | Missing | Holds | Covers | InForce | AllOf | AnyOf
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes written in a record."""
+
+    of: Ref
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The policy's classes for the reader's kind and purpose."""
+
+
+@dataclass(frozen=True)
+class Directed:
+    """What the person's directives say of each class: the newest wins, deny at equal time."""
+
+    decision: Literal["permit", "deny"]
+
+
+@dataclass(frozen=True)
+class Always:
+    mask: int
+
+
+@dataclass(frozen=True)
+class Except:
+    of: "Mask"
+
+
+@dataclass(frozen=True)
+class Either:
+    terms: tuple["Mask", ...]
+
+
+Mask = Classes | Ceiling | Directed | Always | Except | Either
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A condition under the name an explanation gives it."""
+
+    name: str
+    condition: Predicate
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One of the masks that a grant's classes are cut down to."""
+
+    name: str
+    mask: Mask
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A grant opens the classes common to all factors if all its clauses hold.
+
+    A row shows the union over its grants. `directives` choose the consents that count.
+    """
+
+    clauses: tuple[Clause, ...]
+    directives: tuple[Clause, ...]
+    factors: tuple[Factor, ...]

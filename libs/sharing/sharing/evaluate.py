@@ -1,0 +1,171 @@
+"""The rule computed in process, over facts at hand: one decision with its reasons."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sharing import policy, purposes
+from sharing import rule as rules
+from sharing.algebra import (
+    AllOf,
+    Always,
+    AnyOf,
+    Ceiling,
+    Classes,
+    Covers,
+    Directed,
+    Either,
+    Equal,
+    Except,
+    Holds,
+    InForce,
+    Mask,
+    Missing,
+    Predicate,
+    Ref,
+    Rule,
+)
+from sharing.classes import ALL, DataClass, names_of
+from sharing.model import Facts, Grant, Reader, Row
+
+
+@dataclass(frozen=True, slots=True)
+class GrantTrace:
+    """How one grant fared: every clause with its answer, every factor with its classes."""
+
+    grant_id: str
+    agreement_id: str
+    basis: str
+    clauses: tuple[tuple[str, bool], ...]
+    factors: tuple[tuple[str, DataClass], ...]
+    mask: DataClass
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The classes the reader sees of the row, and why."""
+
+    mask: DataClass
+    custodian: bool
+    directives: tuple[str, ...]
+    grants: tuple[GrantTrace, ...]
+
+    def explain(self) -> dict[str, Any]:
+        """Return the reasons as JSON values, with the version of the policy decided by."""
+        return {
+            "policy": policy.current().digest(),
+            "classes": names_of(self.mask),
+            "custodian": self.custodian,
+            "consents": list(self.directives),
+            "grants": [
+                {
+                    "grant": grant.grant_id,
+                    "agreement": grant.agreement_id,
+                    "basis": grant.basis,
+                    "clauses": [{"clause": name, "held": held} for name, held in grant.clauses],
+                    "factors": [
+                        {"factor": name, "classes": names_of(mask)} for name, mask in grant.factors
+                    ],
+                    "classes": names_of(grant.mask),
+                }
+                for grant in self.grants
+            ],
+        }
+
+
+def evaluate(
+    facts: Facts, reader: Reader, row: Row, *, at: datetime, rule: Rule | None = None
+) -> Decision:
+    """Return what the reader sees of the row at that instant. Pure; same rule as `sql.shared`."""
+    if row.custodian_id == reader.organisation_id:
+        return Decision(ALL, custodian=True, directives=(), grants=())
+    reading = _Reading(facts, reader, row, at, rule or rules.current())
+    traces = tuple(reading.trace(grant) for grant in facts.grants)
+    mask = DataClass.ENVELOPE
+    for trace in traces:
+        mask |= trace.mask
+    return Decision(mask, custodian=False, directives=reading.directives, grants=traces)
+
+
+class _Reading:
+    """One walk over the rule for one reader, row and instant."""
+
+    def __init__(self, facts: Facts, reader: Reader, row: Row, at: datetime, rule: Rule) -> None:
+        self._facts, self._reader, self._at, self._rule = facts, reader, at, rule
+        self._sides: dict[str, Any] = {"reader": reader, "row": row}
+        self._directed = {"permit": DataClass.ENVELOPE, "deny": DataClass.ENVELOPE}
+        self.directives = self._resolve()
+
+    def _resolve(self) -> tuple[str, ...]:
+        counted = [
+            consent
+            for consent in self._facts.consents
+            if all(
+                self._true(clause.condition, {**self._sides, "consent": consent})
+                for clause in self._rule.directives
+            )
+        ]
+        # oldest first, deny after permit at equal time: the last word on a class stays
+        for consent in sorted(counted, key=lambda one: (one.decided_at, one.decision == "deny")):
+            other = "deny" if consent.decision == "permit" else "permit"
+            self._directed[consent.decision] |= DataClass(consent.classes)
+            self._directed[other] &= ~DataClass(consent.classes)
+        return tuple(consent.id for consent in counted)
+
+    def trace(self, grant: Grant) -> GrantTrace:
+        agreement = self._facts.agreements.get(grant.agreement_id)
+        sides = {**self._sides, "grant": grant, "agreement": agreement}
+        clauses = tuple((one.name, self._true(one.condition, sides)) for one in self._rule.clauses)
+        mask = DataClass.ENVELOPE
+        factors: tuple[tuple[str, DataClass], ...] = ()
+        if all(held for _, held in clauses):
+            factors = tuple((one.name, self._mask(one.mask, sides)) for one in self._rule.factors)
+            mask = ALL
+            for _, classes in factors:
+                mask &= classes
+        return GrantTrace(grant.id, grant.agreement_id, grant.basis, clauses, factors, mask)
+
+    def _true(self, node: Predicate, sides: Mapping[str, Any]) -> bool:  # noqa: PLR0911
+        match node:
+            case Equal(left, right):
+                value = _get(sides, left)
+                return value is not None and value == _get(sides, right)
+            case Missing(of):
+                return _get(sides, of) is None
+            case Holds(of):
+                return _get(sides, of) is True
+            case Covers(declared):
+                return purposes.covers(_get(sides, declared) or 0, self._reader.purpose)
+            case InForce(start, end):
+                since, until = _get(sides, start), _get(sides, end)
+                return (
+                    since is not None and since <= self._at and (until is None or self._at < until)
+                )
+            case AllOf(terms):
+                return all(self._true(term, sides) for term in terms)
+            case AnyOf(terms):
+                return any(self._true(term, sides) for term in terms)
+
+    def _mask(self, node: Mask, sides: Mapping[str, Any]) -> DataClass:
+        match node:
+            case Classes(of):
+                return DataClass(_get(sides, of))
+            case Ceiling():
+                return policy.current().ceiling(self._reader.kind, self._reader.purpose)
+            case Directed(decision):
+                return self._directed[decision]
+            case Always(mask):
+                return DataClass(mask)
+            case Except(of):
+                return ALL & ~self._mask(of, sides)
+            case Either(terms):
+                union = DataClass.ENVELOPE
+                for term in terms:
+                    union |= self._mask(term, sides)
+                return union
+
+
+def _get(sides: Mapping[str, Any], ref: Ref) -> Any:
+    side = sides.get(ref.side)
+    return None if side is None else getattr(side, ref.field)
