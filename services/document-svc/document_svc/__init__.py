@@ -1,0 +1,1 @@
+"""Owns documents: metadata, immutable versions, labels, and what they are attached to."""

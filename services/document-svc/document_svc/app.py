@@ -1,0 +1,66 @@
+"""Where the parts of document-svc meet."""
+
+import asyncio
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import ASGIApp, Scope
+from svckit import service
+from svckit.errors import CareloopError
+from svckit.service import Running
+
+from document_svc import actions, api, consumer
+from document_svc.settings import Settings
+from document_svc.storage import open_store
+
+_log = structlog.get_logger("document-svc")
+
+
+def _streams(scope: Scope) -> bool:
+    """Content has a limit of its own, counted while it streams."""
+    return scope["method"] == "PUT" and str(scope["path"]).endswith("/content")
+
+
+def _with_storage(app: FastAPI, running: Running) -> ASGIApp:
+    app.state.storage = open_store(running.settings)
+    return app
+
+
+async def _sweep(running: Running, stop: asyncio.Event) -> None:
+    settings: Settings = running.settings
+    storage = open_store(settings)
+    while not stop.is_set():
+        try:
+            removed = await actions.sweep(running.db, storage, settings.orphan_after_s)
+            if removed:
+                _log.info("orphans removed", count=removed)
+        except (CareloopError, SQLAlchemyError, OSError) as error:
+            _log.warning("the sweep waits for its next turn", error=type(error).__name__)
+        try:
+            async with asyncio.timeout(settings.sweep_every_s):
+                await stop.wait()
+        except TimeoutError:
+            continue
+
+
+SERVICE = service.Service(
+    name="document-svc",
+    title="Careloop document-svc",
+    package=Path(__file__).parent,
+    routers=(api.router,),
+    handlers=consumer.HANDLERS,
+    topics=("case.v1", "referral.v1", "sharing.v1"),
+    publishes="document.v1",
+    workers=(_sweep,),
+    unlimited=_streams,
+    wrap=_with_storage,
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the HTTP application with its store open."""
+    app = service.create_app(SERVICE, settings)
+    _with_storage(app, app.state.running)
+    return app

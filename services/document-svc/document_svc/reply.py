@@ -1,0 +1,132 @@
+"""Rows to responses: JSON bodies with their ETag, and the header fields of a content."""
+
+import base64
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sharing import ALL, project
+from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.idempotency import Reply
+from svckit.identity import Caller
+
+from document_svc import domain, queries
+from document_svc.domain import Anchor, DataClass, Label, Span
+from document_svc.models import Content, Document, Link
+from document_svc.queries import Seen
+from document_svc.schemas import ContentOut, DocumentOut, LinkOut
+
+_HOME = {Anchor.CASE: "/v1/cases", Anchor.REFERRAL: "/v1/referrals"}
+
+
+async def document(tx: AsyncSession, caller: Caller, found: Document) -> Reply:
+    """Answer with the document as the caller may see it."""
+    present = await presenter(tx, caller, [Seen(found, int(ALL))])
+    return Reply(present(Seen(found, int(ALL))), version=found.version)
+
+
+async def created(tx: AsyncSession, caller: Caller, found: Document) -> Reply:
+    """Answer 201 with where the document is."""
+    body = (await document(tx, caller, found)).body
+    return Reply(body, 201, version=found.version, location=f"/v1/documents/{found.id}")
+
+
+async def presenter(
+    tx: AsyncSession, caller: Caller, rows: Sequence[Seen]
+) -> Callable[[Seen], dict[str, Any]]:
+    """Load what a page of documents needs in two statements; return how to show one of them."""
+    documents = [row.document for row in rows]
+    links = await queries.links(tx, caller, [each.id for each in documents])
+    contents = await queries.contents(tx, documents)
+
+    def present(row: Seen) -> dict[str, Any]:
+        found = row.document
+        shown = _document(found, links[found.id], contents.get(found.id))
+        body = project(shown, row.mask)
+        if shown.redisclosure_notice is None:
+            body.pop("redisclosure_notice", None)
+        return body
+
+    return present
+
+
+def content(found: Content) -> dict[str, Any]:
+    """Show one content of a document that the caller may see."""
+    return project(_content(found), int(ALL))
+
+
+def content_headers(found: Document, of: Content) -> dict[str, str]:
+    """Return the fields that a content has whole, in part and in a HEAD."""
+    digest = base64.b64encode(bytes.fromhex(of.sha256)).decode()
+    headers = {
+        "Content-Type": of.content_type,
+        "ETag": f'"{of.sha256}"',
+        "Accept-Ranges": "bytes",
+        "Repr-Digest": f"sha-256=:{digest}:",
+        "Cache-Control": "no-store",
+        # a partner's upload must never run as a page of ours
+        "Content-Disposition": "attachment",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
+    if notice := _notice(found):
+        headers["Redisclosure-Notice"] = notice
+    return headers
+
+
+def validators(headers: dict[str, str]) -> dict[str, str]:
+    """Return the fields that a 304 keeps (RFC 9110 s15.4.5), and the notice."""
+    kept = ("ETag", "Cache-Control", "Redisclosure-Notice")
+    return {name: headers[name] for name in kept if name in headers}
+
+
+def span_headers(of: Content, span: Span | None) -> dict[str, str]:
+    """Return the length of the answer, and which range it is."""
+    if span is None:
+        return {"Content-Length": str(of.size_bytes)}
+    return {
+        "Content-Length": str(span.length),
+        "Content-Range": f"bytes {span.first}-{span.last}/{of.size_bytes}",
+    }
+
+
+def _notice(found: Document) -> str | None:
+    labels = [Label(label) for label in found.labels]
+    return domain.redisclosure_notice(DataClass(found.data_class), labels)
+
+
+def _document(found: Document, links: Sequence[Link], newest: Content | None) -> DocumentOut:
+    return DocumentOut(
+        id=found.id,
+        version=found.version,
+        custodian_id=found.custodian_id,
+        person_id=found.person_id,
+        status=found.status,
+        type=found.type,
+        title=found.title,
+        data_class=found.data_class,
+        labels=[Label(label) for label in found.labels],
+        confidentiality=found.confidentiality,
+        attached_to=[
+            LinkOut(
+                anchor=link.anchor,
+                id=link.target_id,
+                href=f"{_HOME[link.anchor]}/{link.target_id}",
+            )
+            for link in links
+        ],
+        content=_content(newest) if newest else None,
+        recorded_at=found.recorded_at,
+        updated_at=found.updated_at,
+        redisclosure_notice=_notice(found),
+    )
+
+
+def _content(found: Content) -> ContentOut:
+    return ContentOut(
+        number=found.number,
+        content_type=found.content_type,
+        size_bytes=found.size_bytes,
+        sha256=found.sha256,
+        recorded_at=found.recorded_at,
+        href=f"/v1/documents/{found.document_id}/content?version={found.number}",
+    )
