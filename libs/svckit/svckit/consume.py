@@ -1,0 +1,255 @@
+"""Reads topics for a service: batches in, effects and offset in one transaction, nothing skipped.
+
+A passing failure (database, dependency) pauses its partition and is tried without end. A failure
+that repeats parks the event and blocks its key; other keys flow. Too many parked events mean that
+the consumer is wrong, not the data: then the partition waits.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import structlog
+from prometheus_client import Counter, Gauge
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from svckit import inbox, parking
+from svckit.cloudevents import Received, Unreadable
+from svckit.db import Database
+from svckit.eventlog import Consumer as LogConsumer
+from svckit.eventlog import EventLog, LogError, OffsetLost, Stored, TopicPartition
+from svckit.faults import is_transient
+from svckit.inbox import Handler, Reader
+from svckit.repair import replay
+from svckit.watch import Stuck, Watch
+
+__all__ = ["Consumer", "Handler", "Received", "Stuck"]
+
+_log = structlog.get_logger("consume")
+_DONE = Counter(
+    "careloop_consumed_total", "Events by what became of them", ["consumer", "type", "outcome"]
+)
+_RETRIES = Counter("careloop_consumer_retries_total", "Passing failures", ["consumer"])
+_REPLACED = Counter(
+    "careloop_log_replaced_total", "Offsets that meant nothing any more", ["consumer"]
+)
+_STOPPED = Gauge("careloop_consumer_stopped", "1 while too many events fail", ["consumer"])
+
+_BATCH = 500
+_WAIT_S = 0.5
+_between = random.SystemRandom().uniform
+_TRIES = 3
+_BACKOFF_S, _BACKOFF_MAX_S = 0.1, 30.0
+# A wrong consumer shows at once: 1 % of a minute's events, but not for the first few.
+_MAX_BLOCKED, _PARKED_FREE, _PARKED_SHARE = 100, 10, 0.01
+
+
+class TooManyParked(LogError):
+    """Parking more would hide that this consumer is wrong."""
+
+
+class Consumer:
+    """One member of the group `group`, for all topics of the service."""
+
+    def __init__(
+        self,
+        db: Database,
+        log: EventLog,
+        group: str,
+        topics: Sequence[str],
+        handlers: Mapping[str, Handler],
+        *,
+        stuck_after_s: float = 60.0,
+    ) -> None:
+        self._db = db
+        self._log = log
+        self._topics = tuple(topics)
+        self._reader = Reader(group, handlers)
+        self._watch = Watch(db, log, group, stuck_after_s)
+        self._log_ids: dict[str, str] = {}
+        self._failures: dict[TopicPartition, int] = {}
+        self._not_before: dict[TopicPartition, float] = {}
+        self._minute: deque[tuple[float, int, int]] = deque()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop`; survive every outage. Raises Stuck when only a restart helps."""
+        failures = 0
+        while not stop.is_set():
+            started = time.monotonic()
+            try:
+                await self._session(stop)
+            except Stuck:
+                raise
+            except Exception as error:  # noqa: BLE001  # the loop outlives whatever happens to it
+                failures = 1 if time.monotonic() - started > _BACKOFF_MAX_S else failures + 1
+                _log.warning("consumer starts anew", reason=_reason(error))
+                await _pause(stop, _backoff(failures))
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        """Be a member of the group until something fails."""
+        await self._log.ensure(self._topics)
+        self._log_ids = {topic: await self._log.identity(topic) for topic in self._topics}
+        self._failures.clear()
+        self._not_before.clear()
+        member = await self._log.consumer(self._reader.consumer, self._topics)
+        try:
+            while not stop.is_set():
+                await self._place(member)
+                async with member.batches(limit=_BATCH, wait_s=_WAIT_S) as batches:
+                    for at, records in batches.items():
+                        if not stop.is_set():
+                            await self._partition(member, at, records)
+                await self._watch.look(member, self._log_ids, set(self._not_before))
+        finally:
+            await member.close()
+
+    async def _place(self, member: LogConsumer) -> None:
+        """Tell the log where to begin with partitions that are new or waited long enough."""
+        now = time.monotonic()
+        for at in sorted(member.unplaced()):
+            if self._not_before.get(at, 0.0) > now:
+                continue
+            try:
+                await self._place_one(member, at)
+                self._not_before.pop(at, None)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                self._hold(member, at, error)
+
+    async def _place_one(self, member: LogConsumer, at: TopicPartition) -> None:
+        log_id = self._log_ids[at.topic]
+        async with self._db.begin() as tx:
+            offset = await inbox.position(tx, self._reader.consumer, at, log_id)
+        try:
+            if offset is not None:
+                await member.place(at, offset)
+        except OffsetLost:
+            async with self._db.begin() as tx:
+                await inbox.move(tx, self._reader.consumer, at, 0, log_id)
+            offset = None
+        if offset is None:
+            # Begin again: the inbox drops what was seen, versions prove what is missing.
+            _REPLACED.labels(self._reader.consumer).inc()
+            _log.error("the log lost its records; reading it from the beginning", topic=at.topic)
+            await member.place(at, 0)
+        self._watch.moved(at, offset or 0)
+
+    async def _partition(
+        self, member: LogConsumer, at: TopicPartition, records: Sequence[Stored]
+    ) -> None:
+        try:
+            await self._apply(at, records)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            self._hold(member, at, error)
+        else:
+            self._failures.pop(at, None)
+            _STOPPED.labels(self._reader.consumer).set(0)
+            await member.commit({at: records[-1].offset + 1})
+
+    def _hold(self, member: LogConsumer, at: TopicPartition, error: Exception) -> None:
+        """Let the partition wait; the others go on."""
+        member.unplace(at)
+        self._failures[at] = self._failures.get(at, 0) + 1
+        self._not_before[at] = time.monotonic() + _backoff(self._failures[at])
+        _RETRIES.labels(self._reader.consumer).inc()
+        _log.warning(
+            "partition waits", topic=at.topic, partition=at.partition, reason=_reason(error)
+        )
+
+    async def _apply(self, at: TopicPartition, records: Sequence[Stored]) -> None:
+        """Apply in one transaction; where that cannot be, in halves, down to the record at fault."""
+        try:
+            await self._transaction(at, records)
+        except Exception as error:
+            if is_transient(error):
+                raise
+            if len(records) == 1:
+                await self._try_again(at, records[0], error)
+                return
+            half = len(records) // 2
+            await self._apply(at, records[:half])
+            await self._apply(at, records[half:])
+
+    async def _transaction(self, at: TopicPartition, records: Sequence[Stored]) -> None:
+        log_id = self._log_ids[at.topic]
+        async with self._db.begin() as tx:
+            done = await inbox.apply(tx, self._reader, at, log_id, records)
+        self._watch.moved(at, done.next_offset)
+        self._count(done.outcomes)
+        for key in done.mended:
+            await replay(self._db, self._reader, at.topic, key)
+
+    async def _try_again(self, at: TopicPartition, record: Stored, error: Exception) -> None:
+        for attempt in range(1, _TRIES):
+            await asyncio.sleep(_backoff(attempt))
+            try:
+                await self._transaction(at, [record])
+            except Exception as again:
+                if is_transient(again):
+                    raise
+                error = again
+            else:
+                return
+        await self._park(at, record, error)
+
+    async def _park(self, at: TopicPartition, record: Stored, error: Exception) -> None:
+        """Park the record and move on. Raises TooManyParked."""
+        log_id = self._log_ids[at.topic]
+        async with self._db.begin() as tx:
+            if await inbox.fence(tx, self._reader.consumer, at, log_id) > record.offset:
+                return
+            await self._guard(tx)
+            # The type and our own words only: a driver's message repeats personal data.
+            await parking.park(
+                tx,
+                self._reader.consumer,
+                log_id,
+                record,
+                parking.Block("poison"),
+                error=_reason(error),
+            )
+            await inbox.move(tx, self._reader.consumer, at, record.offset + 1, log_id)
+        self._watch.moved(at, record.offset + 1)
+        self._count([("unknown", "parked")])
+        _log.error("event parked", topic=at.topic, offset=record.offset, reason=_reason(error))
+
+    async def _guard(self, tx: AsyncSession) -> None:
+        _, blocked = await parking.counts(tx, self._reader.consumer)
+        handled = sum(count for _, count, _ in self._minute)
+        parked = sum(count for _, _, count in self._minute)
+        if blocked >= _MAX_BLOCKED or parked >= max(_PARKED_FREE, handled * _PARKED_SHARE):
+            _STOPPED.labels(self._reader.consumer).set(1)
+            raise TooManyParked(f"{blocked} keys are blocked, {parked} events parked in a minute")
+
+    def _count(self, outcomes: Sequence[tuple[str, str]]) -> None:
+        now = time.monotonic()
+        for kind, outcome in outcomes:
+            known = kind if kind in self._reader.handlers else "unknown"
+            _DONE.labels(self._reader.consumer, known, outcome).inc()
+        parked = sum(outcome == "parked" for _, outcome in outcomes)
+        self._minute.append((now, len(outcomes), parked))
+        while self._minute[0][0] < now - 60:
+            self._minute.popleft()
+
+
+def _backoff(failures: int) -> float:
+    """Double from 0.1 s to 30 s, full jitter in the upper half."""
+    top = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(failures, 10))
+    return _between(top / 2, top)
+
+
+def _reason(error: BaseException) -> str:
+    own = isinstance(error, LogError | Unreadable)
+    return f"{type(error).__name__}: {error}" if own else type(error).__name__
+
+
+async def _pause(stop: asyncio.Event, wait_s: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), wait_s)
+    except TimeoutError:
+        return

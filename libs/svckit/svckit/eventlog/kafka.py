@@ -1,0 +1,133 @@
+"""Apache Kafka as the event log: topics, producer; the group member is in `kafka_consumer`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from svckit.eventlog import PARTITIONS, LogError, LogUrl, Record
+from svckit.eventlog.kafka_consumer import KafkaConsumer, told
+from svckit.eventlog.kafka_metadata import TopicIdentity, TopicIdRequest
+
+_REQUEST_MS = 10_000
+_TOPIC_EXISTS = 36
+
+
+class KafkaLog:
+    """`kafka://host:port,…?partitions=8&replicas=3&instance=0`.
+
+    `instance` names this process among its group (KIP-345), so that a restart takes its partitions
+    back at once instead of after the session timeout.
+    """
+
+    def __init__(self, url: LogUrl) -> None:
+        self._servers = url.address
+        self._partitions = int(url.options.get("partitions", PARTITIONS))
+        self._replicas = int(url.options.get("replicas", 1))
+        self._instance = url.options.get("instance")
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, request_timeout_ms=_REQUEST_MS)
+        try:
+            with told():
+                await admin.start()
+                yield admin
+        finally:
+            await admin.close()
+
+    async def ensure(self, topics: Iterable[str]) -> None:
+        wanted = [NewTopic(name, self._partitions, self._replicas) for name in topics]
+        async with self._admin() as admin:
+            answer: Any = await admin.create_topics(wanted)
+        for name, code, *_ in answer.topic_errors:
+            if code not in {0, _TOPIC_EXISTS}:
+                raise LogError(f"topic {name} could not be created: error {code}")
+
+    async def identity(self, topic: str) -> str:
+        async with self._admin() as admin:
+            answer = await admin._send_request(TopicIdRequest(topic))  # noqa: SLF001  # no public way to send
+        found = TopicIdentity.of(answer)
+        if found.error_code:
+            raise LogError(f"no topic {topic}: error {found.error_code}")
+        return found.identity
+
+    async def producer(self) -> "KafkaProducer":
+        client = AIOKafkaProducer(
+            bootstrap_servers=self._servers,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=5,
+            max_batch_size=64 * 1024,
+            compression_type="lz4",
+            request_timeout_ms=_REQUEST_MS,
+        )
+        producer = KafkaProducer(client)
+        try:
+            with told():
+                await client.start()
+        except BaseException:
+            await producer.close()
+            raise
+        return producer
+
+    async def consumer(self, group: str, topics: Sequence[str]) -> KafkaConsumer:
+        for topic in topics:
+            await self.identity(topic)
+        instance = f"{group}-{self._instance}" if self._instance else None
+        return await KafkaConsumer.open(self._servers, group, topics, instance)
+
+    async def close(self) -> None:
+        """Nothing is shared: producers and consumers own their connections."""
+
+
+class KafkaProducer:
+    """Idempotent, so one producer keeps order through retries.
+
+    It waits for a broker without end, so the caller brings the deadline.
+    """
+
+    def __init__(self, client: AIOKafkaProducer) -> None:
+        self._client = client
+
+    async def send(self, records: Sequence[Record]) -> list[bool]:
+        acks: list[asyncio.Future[Any]] = []
+        try:
+            for record in records:
+                ack = await self._client.send(**_fields(record))
+                acks.append(ack)
+        except KafkaError:
+            await _settled(acks)
+        else:
+            await _settled(acks)
+        done = [not ack.cancelled() and ack.exception() is None for ack in acks]
+        return done + [False] * (len(records) - len(done))
+
+    async def close(self) -> None:
+        """End at once: what is not acknowledged is still in the outbox.
+
+        `stop()` would first wait for the broker to take what is pending, also when it is down.
+        """
+        client = self._client
+        client._closed = True  # noqa: SLF001  # stop() without its flush
+        if client._sender.sender_task is not None:  # noqa: SLF001
+            await client._sender.close()  # noqa: SLF001
+        await client.client.close()
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    return {
+        "topic": record.topic,
+        "key": record.key.encode(),
+        "value": record.value,
+        "headers": [(name, value.encode()) for name, value in record.headers.items()],
+    }
+
+
+async def _settled(acks: Sequence["asyncio.Future[Any]"]) -> None:
+    if acks:
+        await asyncio.wait(acks)

@@ -1,0 +1,171 @@
+"""A member of a Kafka consumer group whose positions are the caller's.
+
+aiokafka revokes every partition at each rebalance, in a background task while the caller works:
+revocation waits for the batch in flight, and every partition assigned starts paused.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import TopicPartition as Partition
+
+from svckit.eventlog import Batches, LogError, OffsetLost, Stored, TopicPartition
+
+_log = structlog.get_logger("eventlog")
+_REVOKE_S = 25
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what the client raises into LogError."""
+    try:
+        yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise LogError(f"kafka: {type(error).__name__}") from error
+
+
+class KafkaConsumer(ConsumerRebalanceListener):
+    def __init__(self, client: AIOKafkaConsumer) -> None:
+        self._client = client
+        self._placed: set[TopicPartition] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @classmethod
+    async def open(
+        cls, servers: str, group: str, topics: Sequence[str], instance: str | None
+    ) -> "KafkaConsumer":
+        client = AIOKafkaConsumer(
+            bootstrap_servers=servers,
+            group_id=group,
+            group_instance_id=instance,
+            enable_auto_commit=False,
+            # Positions come from the consumer's own database: no guess is better than a wrong one.
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+            rebalance_timeout_ms=30_000,
+            request_timeout_ms=10_000,
+            metadata_max_age_ms=30_000,
+        )
+        consumer = cls(client)
+        client.subscribe(topics, listener=consumer)
+        try:
+            with told():
+                await client.start()
+        except BaseException:
+            await consumer.close()
+            raise
+        return consumer
+
+    async def on_partitions_revoked(self, revoked: Collection[Partition]) -> None:
+        try:
+            await asyncio.wait_for(self._idle.wait(), _REVOKE_S)
+        except TimeoutError:
+            _log.warning("a batch outlasts the rebalance; the offset fence decides")
+        self._placed -= {TopicPartition(*partition) for partition in revoked}
+
+    def on_partitions_assigned(self, assigned: Collection[Partition]) -> None:
+        for partition in assigned:
+            self._placed.discard(TopicPartition(*partition))
+            # A position at all, so that the client neither asks the broker for one nor fetches.
+            self._client.seek(partition, 0)
+        self._client.pause(*assigned)
+
+    def unplaced(self) -> set[TopicPartition]:
+        return self._assigned() - self._placed
+
+    def _assigned(self) -> set[TopicPartition]:
+        return {TopicPartition(*partition) for partition in self._client.assignment()}
+
+    async def place(self, partition: TopicPartition, offset: int) -> None:
+        at = Partition(*partition)
+        with told():
+            first = (await self._client.beginning_offsets([at]))[at]
+            end = (await self._client.end_offsets([at]))[at]
+        if offset > end or 0 < offset < first:
+            raise OffsetLost(f"{partition.topic}/{partition.partition} has no offset {offset}")
+        if partition in self._assigned():
+            self._client.seek(at, max(offset, first))
+            self._client.resume(at)
+            self._placed.add(partition)
+
+    def unplace(self, partition: TopicPartition) -> None:
+        self._placed.discard(partition)
+        if partition in self._assigned():
+            self._client.pause(Partition(*partition))
+
+    @asynccontextmanager
+    async def batches(self, *, limit: int, wait_s: float) -> AsyncIterator[Batches]:
+        found = await self._poll(limit, wait_s)
+        self._idle.clear()
+        try:
+            yield {
+                TopicPartition(*at): [_stored(record) for record in records]
+                for at, records in found.items()
+                if TopicPartition(*at) in self._placed
+            }
+        finally:
+            self._idle.set()
+
+    async def _poll(
+        self, limit: int, wait_s: float
+    ) -> Mapping[Partition, Sequence[ConsumerRecord[bytes, bytes]]]:
+        try:
+            with told():
+                return await self._client.getmany(timeout_ms=int(wait_s * 1000), max_records=limit)
+        except LogError as error:
+            if not isinstance(error.__cause__, NoOffsetForPartitionError | OffsetOutOfRangeError):
+                raise
+            for partition in self._assigned():
+                self.unplace(partition)
+            return {}
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        assigned = [Partition(*partition) for partition in self._assigned()]
+        if not assigned:
+            return {}
+        with told():
+            found = await self._client.end_offsets(assigned)
+        return {TopicPartition(*at): end for at, end in found.items()}
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        held = {Partition(*at): end for at, end in offsets.items() if at in self._placed}
+        try:
+            async with asyncio.timeout(5):
+                await self._client.commit(held)
+        except (CommitFailedError, IllegalStateError, KafkaError, TimeoutError) as error:
+            # Only lag tools read it; a rebalance in between is an ordinary reason.
+            _log.info("offsets not reported to kafka", reason=type(error).__name__)
+
+    async def close(self) -> None:
+        self._placed.clear()
+        self._idle.set()
+        try:
+            async with asyncio.timeout(5):
+                await self._client.stop()
+        except (KafkaError, OSError, TimeoutError) as error:
+            _log.info("left the group without a word", reason=type(error).__name__)
+
+
+def _stored(record: ConsumerRecord[bytes, bytes]) -> Stored:
+    return Stored(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        dict(record.headers),
+        record.value,
+    )

@@ -1,0 +1,134 @@
+"""The embedded event log: a PostgreSQL database of its own.
+
+Offsets are gapless per partition and become visible in order. Partitions are shared among the
+members of a group by leases; NOTIFY only shortens the wait, polling is what finds records.
+"""
+
+import zlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import asyncpg
+import orjson
+
+from svckit.eventlog import PARTITIONS, LogError, Record
+from svckit.eventlog.postgres_consumer import CHANNEL, PostgresConsumer
+from svckit.eventlog.postgres_schema import create, create_topic
+from svckit.leases import UNREACHABLE, Leases
+
+
+class Topic(NamedTuple):
+    id: int
+    partitions: int
+    identity: str
+
+
+class PostgresLog:
+    def __init__(self, url: str, partitions: int = PARTITIONS) -> None:
+        self._url = url
+        self._partitions = partitions
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        with _told():
+            connection = await asyncpg.connect(self._url, timeout=5, command_timeout=30)
+            try:
+                yield connection
+            finally:
+                await connection.close(timeout=2)
+
+    async def ensure(self, topics: Iterable[str]) -> None:
+        async with self._connection() as connection:
+            await create(connection)
+            for name in topics:
+                await create_topic(connection, name, self._partitions)
+
+    async def topics(self, names: Sequence[str]) -> dict[str, Topic]:
+        """Return the topics by name. Raises LogError for one that does not exist."""
+        async with self._connection() as connection:
+            rows = await connection.fetch(
+                "SELECT name, id, partitions, identity FROM log_topic WHERE name = ANY($1)",
+                list(names),
+            )
+        found = {row[0]: Topic(row[1], row[2], str(row[3])) for row in rows}
+        if missing := set(names) - set(found):
+            raise LogError(f"no topic {', '.join(sorted(missing))}")
+        return found
+
+    async def identity(self, topic: str) -> str:
+        return (await self.topics([topic]))[topic].identity
+
+    async def producer(self) -> "PostgresProducer":
+        with _told():
+            connection = await asyncpg.connect(self._url, timeout=5, command_timeout=30)
+        return PostgresProducer(self, connection)
+
+    async def consumer(self, group: str, topics: Sequence[str]) -> PostgresConsumer:
+        known = await self.topics(topics)
+        numbers = {
+            topic.id * 1000 + partition: (name, partition)
+            for name, topic in known.items()
+            for partition in range(topic.partitions)
+        }
+        with _told():
+            leases = await Leases.join(self._url, f"group {group}", numbers)
+            return await PostgresConsumer.open(leases, numbers)
+
+    async def trim(self, keep: timedelta) -> int:
+        """Delete records older than that and return how many; offsets go on counting."""
+        async with self._connection() as connection:
+            done = await connection.execute(
+                "DELETE FROM log_record WHERE stored_at < clock_timestamp() - $1::interval", keep
+            )
+        return int(done.rsplit(" ", 1)[-1])
+
+    async def close(self) -> None:
+        """Nothing is shared: producers and consumers own their connections."""
+
+
+class PostgresProducer:
+    """Each `send` is one transaction: all of it is stored, or nothing."""
+
+    def __init__(self, log: PostgresLog, connection: Any) -> None:
+        self._log = log
+        self._connection = connection
+        self._topics: dict[str, Topic] = {}
+
+    async def send(self, records: Sequence[Record]) -> list[bool]:
+        unknown = {record.topic for record in records} - set(self._topics)
+        if unknown:
+            self._topics |= await self._log.topics(sorted(unknown))
+        with _told():
+            await self._connection.execute(
+                "SELECT log_append($1, $2, $3, $4, $5)",
+                [self._topics[record.topic].id for record in records],
+                [self._partition(record) for record in records],
+                [record.key.encode() for record in records],
+                [orjson.dumps(dict(record.headers)).decode() for record in records],
+                [record.value for record in records],
+            )
+            # After the commit, and once per batch: NOTIFY in the writing transaction would make
+            # all committers wait for one database-wide lock.
+            for topic in sorted({record.topic for record in records}):
+                await self._connection.execute("SELECT pg_notify($1, $2)", CHANNEL, topic)
+        return [True] * len(records)
+
+    def _partition(self, record: Record) -> int:
+        return zlib.crc32(record.key.encode()) % self._topics[record.topic].partitions
+
+    async def close(self) -> None:
+        try:
+            await self._connection.close(timeout=2)
+        except UNREACHABLE:
+            self._connection.terminate()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what the driver raises into LogError."""
+    try:
+        yield
+    except UNREACHABLE as error:
+        raise LogError(f"the log database: {type(error).__name__}") from error

@@ -1,0 +1,114 @@
+"""Events leave a service through its outbox: written in the transaction of the change itself.
+
+Order per key holds only if writers of one aggregate serialise before `record`: lock the case (or
+referral) row first, take the new version from the locked row, then record the event.
+"""
+
+import asyncio
+import weakref
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import event as sa_event
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from svckit import cloudevents, telemetry
+from svckit.clock import now
+from svckit.contracts import schema_of
+from svckit.contracts import use as schemas_in
+from svckit.identity import Caller
+from svckit.ids import new_id
+from svckit.tables import outbox
+
+__all__ = ["SLOTS", "Event", "InvalidEvent", "record", "schemas_in", "woken"]
+
+SLOTS = 64
+# CloudEvents 1.0 s5.2: intermediaries forward 64 KiB.
+MAX_BYTES = 64 * 1024
+
+
+class InvalidEvent(Exception):
+    """The event breaks its contract: a mistake in the service, so the command fails as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of one aggregate. `key` keeps order: the case (or referral) it belongs to."""
+
+    type: str
+    subject: str
+    version: int
+    key: str
+    data: Mapping[str, Any]
+
+
+async def record(tx: AsyncSession, event: Event, *, caller: Caller | None = None) -> str:
+    """Store the event with the change that caused it and return the event's id.
+
+    Raises InvalidEvent: the relay must never meet a record that no retry can send.
+    """
+    value = _serialised(event)
+    event_id = new_id("evt")
+    head = cloudevents.headers(
+        event_id=event_id,
+        kind=event.type,
+        subject=event.subject,
+        version=event.version,
+        key=event.key,
+        time=now(),
+        dataschema=schema_of(event.type).id,
+        traceparent=telemetry.traceparent(),
+        caused_by=caller.organisation_id if caller else "",
+    )
+    await tx.execute(
+        outbox.insert().values(
+            slot=zlib.crc32(event.key.encode()) % SLOTS,
+            event_id=event_id,
+            type=event.type,
+            subject=event.subject,
+            version=event.version,
+            key=event.key,
+            headers=head,
+            value=value,
+        )
+    )
+    _wake_after_commit(tx)
+    return event_id
+
+
+def _serialised(event: Event) -> bytes:
+    value = orjson.dumps(dict(event.data))
+    if event.version < 1 or not event.key or not event.subject:
+        raise InvalidEvent(f"{event.type}: subject, key and a version from 1 are needed")
+    if len(value) > MAX_BYTES:
+        raise InvalidEvent(f"{event.type}: {len(value)} bytes, {MAX_BYTES} are allowed")
+    # Validated as it will be read: dates and enums are text by now.
+    if fault := schema_of(event.type).fault(orjson.loads(value)):
+        raise InvalidEvent(f"{event.type}: {fault}")
+    return value
+
+
+# Relays of this process, woken at commit; one elsewhere finds the row by polling.
+_relays: "weakref.WeakSet[asyncio.Event]" = weakref.WeakSet()
+
+
+def woken() -> asyncio.Event:
+    """Return an event that is set after a commit of this process recorded something."""
+    hint = asyncio.Event()
+    _relays.add(hint)
+    return hint
+
+
+def _wake_after_commit(tx: AsyncSession) -> None:
+    if _relays and not tx.info.get("outbox"):
+        tx.info["outbox"] = True
+        sa_event.listen(tx.sync_session, "after_commit", _wake, once=True)
+
+
+def _wake(session: Any) -> None:
+    session.info.pop("outbox", None)
+    for hint in list(_relays):
+        hint.set()

@@ -1,0 +1,207 @@
+"""Sends a service's outbox to the event log: every row at least once, each key in order.
+
+A relay scans the unsent rows of the slots it holds, sends them in order and deletes what the log
+acknowledged. There is no cursor: a cursor loses rows that commit late. Several relays share the
+slots; one that was thought dead can only repeat what its successor sends too, in the same order.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import structlog
+from opentelemetry.trace import SpanKind
+from prometheus_client import Counter, Gauge
+
+from svckit import outbox, telemetry
+from svckit.eventlog import EventLog, LogError, Producer, Record
+from svckit.leases import Leases
+
+_log = structlog.get_logger("relay")
+_SENT = Counter("careloop_outbox_sent_total", "Events the log acknowledged", ["topic"])
+_FAILED = Counter("careloop_outbox_failed_total", "Sends given up and repeated", ["topic"])
+_WAITING = Gauge("careloop_outbox_waiting", "Events not yet sent", ["topic"])
+_AGE = Gauge("careloop_outbox_age_seconds", "Age of the oldest event not yet sent", ["topic"])
+
+_between = random.SystemRandom().uniform
+_BATCH = 500
+_BUSY_S, _IDLE_S = 0.005, 0.25
+_REFRESH_S = 1.0
+_OBSERVE_S = 5.0
+# Less than the 10 s a process has to end.
+_LAST_SEND_S = 5.0
+
+_SCAN = """
+SELECT seq, key, type, headers, value FROM outbox
+WHERE slot = ANY($1::smallint[]) ORDER BY seq LIMIT $2
+"""
+_DELETE = "DELETE FROM outbox WHERE seq = ANY($1::bigint[])"
+_STATE = "SELECT count(*) AS n, extract(epoch FROM clock_timestamp() - min(created_at)) FROM outbox"
+
+
+class Relay:
+    """`source` is the CloudEvents source of all events of this outbox."""
+
+    def __init__(
+        self,
+        database_url: str,
+        log: EventLog,
+        source_topic: str,
+        *,
+        source: str | None = None,
+        deadline_s: float = 15.0,
+    ) -> None:
+        self._url = database_url
+        self._log = log
+        self._topic = source_topic
+        self._source = source or f"careloop/{source_topic.partition('.')[0]}-svc"
+        self._deadline_s = deadline_s
+        self._refreshed_at = self._observed_at = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relay until `stop`; survive every outage of database and log."""
+        hint = outbox.woken()
+        failures = 0
+        while not stop.is_set():
+            started = time.monotonic()
+            try:
+                await self._session(stop, hint)
+            except Exception as error:  # noqa: BLE001  # the relay outlives whatever happens to it
+                failures = 1 if time.monotonic() - started > self._deadline_s else failures + 1
+                _FAILED.labels(self._topic).inc()
+                _log.warning("relay starts anew", topic=self._topic, reason=_name(error))
+                await _pause(stop, _between(0.05, 0.1) * 2 ** min(failures, 6))
+
+    async def _session(self, stop: asyncio.Event, hint: asyncio.Event) -> None:
+        """Hold leases and one producer until something fails."""
+        await self._log.ensure([self._topic])
+        leases = await Leases.join(self._url, f"outbox {self._topic}", range(outbox.SLOTS))
+        try:
+            producer = await self._log.producer()
+            try:
+                await self._pump(leases, producer, stop, hint)
+            finally:
+                await producer.close()
+        finally:
+            await leases.close()
+
+    async def _pump(
+        self, leases: Leases, producer: Producer, stop: asyncio.Event, hint: asyncio.Event
+    ) -> None:
+        wait_s = _BUSY_S
+        self._refreshed_at = 0.0
+        while not stop.is_set():
+            hint.clear()
+            await self._refresh(leases)
+            rows = await self._scan(leases)
+            if rows:
+                await self._send(leases, producer, rows, stop)
+                wait_s = _BUSY_S
+            else:
+                await _first(stop, hint, wait_s)
+                wait_s = min(wait_s * 2, _IDLE_S)
+
+    async def _refresh(self, leases: Leases) -> None:
+        now = time.monotonic()
+        if now - self._refreshed_at >= _REFRESH_S:
+            await leases.refresh()
+            self._refreshed_at = now
+        if now - self._observed_at >= _OBSERVE_S:
+            await self._observe(leases)
+            self._observed_at = now
+
+    async def _observe(self, leases: Leases) -> None:
+        async with leases.connection() as connection:
+            waiting, age = await connection.fetchrow(_STATE)
+        _WAITING.labels(self._topic).set(waiting)
+        _AGE.labels(self._topic).set(age or 0)
+
+    async def _scan(self, leases: Leases) -> Sequence[Any]:
+        async with leases.connection() as connection:
+            rows: Sequence[Any] = await connection.fetch(_SCAN, list(leases.held), _BATCH)
+        return rows
+
+    async def _send(
+        self, leases: Leases, producer: Producer, rows: Sequence[Any], stop: asyncio.Event
+    ) -> None:
+        """Send the rows and delete the acknowledged ones. Raises LogError if some were not."""
+        acks = await self._within_deadline(producer, [self._record(row) for row in rows], stop)
+        done = in_order(rows, acks)
+        await self._delete(leases, done)
+        _SENT.labels(self._topic).inc(len(done))
+        if len(done) < len(rows):
+            raise LogError(f"{len(rows) - len(done)} events were not acknowledged")
+
+    async def _within_deadline(
+        self, producer: Producer, records: Sequence[Record], stop: asyncio.Event
+    ) -> list[bool]:
+        """Send; an idempotent Kafka producer by itself would wait for its broker without end."""
+        sending = asyncio.create_task(producer.send(records))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait(
+                {sending, stopping},
+                timeout=self._deadline_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not sending.done() and stop.is_set():
+                await asyncio.wait({sending}, timeout=_LAST_SEND_S)
+            if not sending.done():
+                raise LogError("no acknowledgement within the deadline")
+            return await sending
+        finally:
+            sending.cancel()
+            stopping.cancel()
+            await asyncio.gather(sending, stopping, return_exceptions=True)
+
+    async def _delete(self, leases: Leases, done: Sequence[int]) -> None:
+        async with leases.connection() as connection:
+            await connection.execute(_DELETE, done)
+
+    def _record(self, row: Any) -> Record:
+        headers = orjson.loads(row["headers"]) | {"ce_source": self._source}
+        with (
+            telemetry.continue_from(headers.get("ce_traceparent")),
+            telemetry.span(
+                f"send {row['type']}", kind=SpanKind.PRODUCER, event_id=headers["ce_id"]
+            ),
+        ):
+            if parent := telemetry.traceparent():
+                headers["ce_traceparent"] = parent
+        return Record(self._topic, row["key"], headers, row["value"])
+
+
+def in_order(rows: Sequence[Any], acks: Sequence[bool]) -> list[int]:
+    """Return the numbers of the acknowledged rows that no failed row of their key precedes."""
+    done: list[int] = []
+    failed: set[str] = set()
+    for row, acknowledged in zip(rows, acks, strict=True):
+        if acknowledged and row["key"] not in failed:
+            done.append(row["seq"])
+        else:
+            failed.add(row["key"])
+    return done
+
+
+async def _first(stop: asyncio.Event, hint: asyncio.Event, wait_s: float) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in (stop, hint)]
+    await asyncio.wait(waiting, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def _pause(stop: asyncio.Event, wait_s: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), wait_s)
+    except TimeoutError:
+        return
+
+
+def _name(error: BaseException) -> str:
+    return (
+        f"{type(error).__name__}: {error}" if isinstance(error, LogError) else type(error).__name__
+    )
