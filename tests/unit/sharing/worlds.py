@@ -1,0 +1,104 @@
+"""Facts as plain dictionaries of names, as in contracts/sharing/vectors.json, and their translation."""
+
+from datetime import UTC, datetime, timedelta
+
+from sharing import Agreement, Consent, Facts, Grant, Organisation, Row, mask_of, purposes
+from sharing.classes import NAMES
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(days=400)
+PAST = NOW - timedelta(days=30)
+FUTURE = NOW + timedelta(days=30)
+
+EVERYTHING = list(NAMES)
+ROOTS = ["TREAT", "HPAYMT", "HOPERAT"]
+
+
+def agreement(record_id, custodian_id, **more):
+    return {
+        "id": record_id,
+        "custodian_id": custodian_id,
+        "recipient_id": None,
+        "recipient_kind": None,
+        "purposes": ROOTS,
+        "classes": EVERYTHING,
+        "consent_classes": [],
+        "retention_days": 30,
+        "valid_from": PAST,
+        "valid_to": FUTURE,
+        **more,
+    }
+
+
+def grant(record_id, custodian_id, recipient_id, person_id, agreement_id, **more):
+    return {
+        "id": record_id,
+        "custodian_id": custodian_id,
+        "recipient_id": recipient_id,
+        "person_id": person_id,
+        "case_id": None,
+        "agreement_id": agreement_id,
+        "classes": EVERYTHING,
+        "purposes": ROOTS,
+        "basis": "care-team",
+        "basis_id": f"basis_{id}",
+        "valid_from": PAST,
+        "valid_to": None,
+        **more,
+    }
+
+
+def consent(record_id, person_id, decision, **more):
+    return {
+        "id": record_id,
+        "person_id": person_id,
+        "recipient_id": None,
+        "decision": decision,
+        "classes": EVERYTHING,
+        "purposes": ROOTS,
+        "valid_from": PAST,
+        "valid_to": None,
+        "decided_at": PAST,
+        "active": True,
+        **more,
+    }
+
+
+def row(record_id, custodian_id, person_id, case_id=None, about_person=False):
+    return {
+        "id": record_id,
+        "custodian_id": custodian_id,
+        "person_id": person_id,
+        "case_id": case_id,
+        "about_person": about_person,
+    }
+
+
+def reader(organisation_id, kind, purpose):
+    return {"organisation_id": organisation_id, "kind": kind, "purpose": purpose}
+
+
+def coded(record):
+    """The record with masks for names, as the replica's tables hold it."""
+    masks = {
+        name: int(mask_of(record[name]))
+        for name in ("classes", "consent_classes")
+        if name in record
+    }
+    return {**record, **masks, "purposes": purposes.mask_of(record["purposes"])}
+
+
+def as_facts(agreements, grants, consents):
+    return Facts(
+        agreements={one["id"]: Agreement(**coded(one)) for one in agreements},
+        grants=tuple(Grant(**coded(one)) for one in grants),
+        consents=tuple(Consent(**coded(one)) for one in consents),
+    )
+
+
+def as_row(plain):
+    return Row(**{name: value for name, value in plain.items() if name != "id"})
+
+
+def as_reader(plain):
+    return Organisation(**plain)
