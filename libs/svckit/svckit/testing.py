@@ -103,6 +103,7 @@ def environment(package: str, url: str, **more: str) -> dict[str, str]:
         "issuer": "http://127.0.0.1:8080",
         "internal_jwks_url": "http://127.0.0.1:8080/.well-known/internal-jwks.json",
         "cursor_key": secrets.token_hex(32),
+        "store_url": "file:///var/empty/careloop",  # only the service that stores bytes has it
         **more,
     }
     return {f"{prefix}_{name.upper()}": value for name, value in values.items()}
