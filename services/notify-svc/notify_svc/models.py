@@ -15,9 +15,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
+from svckit import db
 
 from notify_svc.domain.attempts import WINDOW, Outcome, Status
-from svckit import db
 
 
 class Base(db.Base):
@@ -80,6 +80,8 @@ class Endpoint(Base):
     description: Mapped[str] = mapped_column(Text)
     # filters in their short form; none: everything
     kinds: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    # v1 (shared secret) or v1a (our private key, their public key)
+    signature: Mapped[str] = mapped_column(Text)
     enabled: Mapped[bool]
     disabled_reason: Mapped[str | None] = mapped_column(Text)
     # attempts that may be in flight at once: halves on timeouts, grows on success
@@ -121,6 +123,7 @@ class Delivery(Base):
             "next_at",
             postgresql_where=text("status IN ('pending', 'sending')"),
         ),
+        Index("ix_delivery_sending", "endpoint_id", postgresql_where=text("status = 'sending'")),
         Index("ix_delivery_held", "endpoint_id", postgresql_where=text("status = 'held'")),
     )
 

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
+from svckit.settings import ServiceSettings
 
 from notify_svc.domain.schedule import SCHEDULE_S
 from notify_svc.domain.targets import TargetRule
-from svckit.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -32,9 +32,9 @@ class Settings(ServiceSettings):
     disable_after_s: float = Field(default=72 * 3600, gt=0)
     # how long the old secret still signs after a rotation
     rotation_overlap_s: float = Field(default=24 * 3600, ge=0)
-    # how long a message can be sent, and sent again
-    message_days: int = Field(default=30, ge=1)
     endpoints_per_organisation: int = Field(default=20, ge=1)
+    # how often deliveries that no claim will touch are brought to rest
+    sweep_every_s: float = Field(default=5, gt=0)
     # long polls of the feed that one process holds open; beyond it, answers come at once
     feed_waiters: int = Field(default=200, ge=0)
 

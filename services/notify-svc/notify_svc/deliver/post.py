@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import aiohttp
 from aiohttp.resolver import ThreadedResolver
 from opentelemetry.trace import SpanKind
+from svckit.telemetry import continue_from, span, traceparent
 from yarl import URL
 
 from notify_svc.deliver.guard import AddressDenied, GuardedResolver, refuse_literal
@@ -16,7 +17,6 @@ from notify_svc.domain.attempts import Answer
 from notify_svc.domain.schedule import retry_after_s
 from notify_svc.queries.claims import Claim
 from notify_svc.settings import Settings
-from svckit.telemetry import continue_from, span, traceparent
 
 _RESPONSE_LIMIT = 16 * 1024
 _DRAIN_S = 1.0  # the status has decided; the rest is read only so that the connection can be reused
@@ -95,9 +95,7 @@ def headers_of(claim: Claim, timestamp: int, parent: str) -> Mapping[str, str]:
         "user-agent": "Careloop-Webhooks/1",
         "webhook-id": claim.message_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": signing.header(
-            claim.secrets, claim.message_id, timestamp, claim.body
-        ),
+        "webhook-signature": signing.header(claim.secrets, claim.message_id, timestamp, claim.body),
     }
     return {**found, "traceparent": parent} if parent else found
 

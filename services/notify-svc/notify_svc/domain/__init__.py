@@ -1,6 +1,7 @@
 """The rules, by noun.
 
-kinds      which events are told outward, how a filter names them, why an organisation is told
+kinds      which events are told outward, and how a filter names them
+readers    for what purpose an organisation is told
 signing    Standard Webhooks 1.0.0 signatures, symmetric and asymmetric
 schedule   when a delivery is tried again
 attempts   what an answer does to a delivery: its states and their moves

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from notify_svc.domain.schedule import wait_s
 from svckit.errors import Conflict
+
+from notify_svc.domain.schedule import wait_s
 
 WINDOW = 4  # attempts in flight per endpoint; halves on a timeout, grows by one on a success
 GONE = 410

@@ -1,0 +1,220 @@
+"""Webhook endpoints: register, change, remove, rotate_secret, ping. Own organisation only."""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from svckit import audit
+from svckit.clock import now
+from svckit.idempotency import check_version
+from svckit.identity import Caller
+from svckit.ids import new_id
+from svckit.telemetry import traceparent
+
+from notify_svc import events
+from notify_svc.actions.fanout import DISABLED, queue
+from notify_svc.domain import signing
+from notify_svc.domain.attempts import EndpointDisabled, Status, TooManyEndpoints
+from notify_svc.domain.kinds import PING, normalise, short
+from notify_svc.domain.schedule import KEEP_DAYS
+from notify_svc.domain.targets import check
+from notify_svc.models import Delivery, Endpoint, Message, Secret
+from notify_svc.queries import deliveries, endpoints
+from notify_svc.queries.deliveries import Shown
+from notify_svc.schemas import EndpointIn, EndpointPatch
+from notify_svc.settings import Settings
+
+
+class WithSecret(NamedTuple):
+    """An endpoint and its newest secret, in the one answer that shows it."""
+
+    endpoint: Endpoint
+    secret: str
+
+
+async def register(
+    tx: AsyncSession, caller: Caller, body: EndpointIn, settings: Settings
+) -> WithSecret:
+    """Raises TargetRefused, TooManyEndpoints."""
+    check(body.url, settings.targets())
+    if await endpoints.count(tx, caller) >= settings.endpoints_per_organisation:
+        raise TooManyEndpoints("The organisation has as many endpoints as it may have.")
+    at = now()
+    endpoint = Endpoint(
+        id=new_id("whe"),
+        organisation_id=caller.organisation_id,
+        version=1,
+        url=body.url,
+        description=body.description,
+        kinds=normalise(body.event_types),
+        signature=body.signature,
+        enabled=body.enabled,
+        created_at=at,
+        updated_at=at,
+    )
+    secret = _fresh(endpoint)
+    tx.add(endpoint)
+    await tx.flush()
+    tx.add(Secret(endpoint_id=endpoint.id, value=secret, created_at=at))
+    await _audit(tx, caller, "register", endpoint)
+    return WithSecret(endpoint, secret)
+
+
+def _fresh(endpoint: Endpoint) -> str:
+    asymmetric = endpoint.signature == "v1a"
+    return signing.new_private_key() if asymmetric else signing.new_secret()
+
+
+async def change(
+    tx: AsyncSession,
+    caller: Caller,
+    endpoint_id: str,
+    body: EndpointPatch,
+    *,
+    settings: Settings,
+    expected: int,
+) -> Endpoint:
+    """Raises NotFound, PreconditionFailed, TargetRefused."""
+    endpoint = await endpoints.get_for_update(tx, caller, endpoint_id)
+    check_version(endpoint.version, expected)
+    if body.url is not None:
+        check(body.url, settings.targets())
+        endpoint.url = body.url
+    if body.description is not None:
+        endpoint.description = body.description
+    if body.event_types is not None:
+        endpoint.kinds = normalise(body.event_types)
+    if body.enabled is not None and body.enabled != endpoint.enabled:
+        await _switch(tx, endpoint, enabled=body.enabled)
+    _touch(endpoint)
+    await tx.flush()
+    await _audit(tx, caller, "change", endpoint)
+    return endpoint
+
+
+async def _switch(tx: AsyncSession, endpoint: Endpoint, *, enabled: bool) -> None:
+    """Disabled: what waits is held. Enabled: what was held goes out, all of it, from the start."""
+    endpoint.enabled = enabled
+    endpoint.disabled_reason = None if enabled else "disabled-by-owner"
+    endpoint.failed_messages = 0
+    if enabled:
+        endpoint.last_success_at = None
+        await release(tx, [endpoint.id])
+    else:
+        await hold(tx, [endpoint.id])
+
+
+async def hold(tx: AsyncSession, endpoint_ids: list[str]) -> None:
+    """Hold what waits for disabled endpoints."""
+    await tx.execute(
+        update(Delivery)
+        .where(Delivery.endpoint_id.in_(endpoint_ids), Delivery.status == Status.PENDING)
+        .values(status=Status.HELD, reason=DISABLED)
+    )
+
+
+async def release(tx: AsyncSession, endpoint_ids: list[str]) -> None:
+    """Let held deliveries of enabled endpoints go out, from the start of the schedule."""
+    await tx.execute(
+        update(Delivery)
+        .where(Delivery.endpoint_id.in_(endpoint_ids), Delivery.status == Status.HELD)
+        .values(status=Status.PENDING, reason=None, step=0, next_at=func.now())
+    )
+
+
+async def remove(tx: AsyncSession, caller: Caller, endpoint_id: str, expected: int) -> None:
+    """Forget the endpoint and its secrets; what waited is cancelled, the log of it stays.
+
+    Raises NotFound, PreconditionFailed.
+    """
+    endpoint = await endpoints.get_for_update(tx, caller, endpoint_id)
+    check_version(endpoint.version, expected)
+    endpoint.enabled = False
+    endpoint.deleted_at = now()
+    _touch(endpoint)
+    await tx.flush()
+    await tx.execute(delete(Secret).where(Secret.endpoint_id == endpoint.id))
+    await cancel_removed(tx, [endpoint.id])
+    await _audit(tx, caller, "remove", endpoint)
+
+
+async def cancel_removed(tx: AsyncSession, endpoint_ids: list[str]) -> None:
+    """Cancel what has not ended and is not in flight for endpoints that are gone."""
+    await tx.execute(
+        update(Delivery)
+        .where(
+            Delivery.endpoint_id.in_(endpoint_ids),
+            Delivery.status.in_([Status.PENDING, Status.HELD]),
+        )
+        .values(status=Status.CANCELLED, reason="endpoint-removed", ended_at=now())
+    )
+
+
+async def rotate_secret(
+    tx: AsyncSession, caller: Caller, endpoint_id: str, settings: Settings, expected: int
+) -> WithSecret:
+    """Add a secret; those before it keep signing beside it for the overlap, then end.
+
+    Raises NotFound, PreconditionFailed.
+    """
+    endpoint = await endpoints.get_for_update(tx, caller, endpoint_id)
+    check_version(endpoint.version, expected)
+    at = now()
+    await tx.execute(
+        update(Secret)
+        .where(Secret.endpoint_id == endpoint.id, Secret.not_after.is_(None))
+        .values(not_after=at + timedelta(seconds=settings.rotation_overlap_s))
+    )
+    secret = _fresh(endpoint)
+    tx.add(Secret(endpoint_id=endpoint.id, value=secret, created_at=at))
+    _touch(endpoint)
+    await tx.flush()
+    await _audit(tx, caller, "rotate-secret", endpoint)
+    return WithSecret(endpoint, secret)
+
+
+async def ping(tx: AsyncSession, caller: Caller, endpoint_id: str) -> Shown:
+    """Queue a signed `webhook.ping` for one endpoint. Raises NotFound, EndpointDisabled."""
+    endpoint = await endpoints.get_for_update(tx, caller, endpoint_id)
+    if not endpoint.enabled:
+        raise EndpointDisabled("The endpoint is disabled; enable it to test it.")
+    at = now()
+    about = {
+        "id": endpoint.id,
+        "version": endpoint.version,
+        "href": f"/v1/webhook-endpoints/{endpoint.id}",
+    }
+    message = Message(
+        id=new_id("evt"),
+        type=PING,
+        kind=short(PING),
+        subject=endpoint.id,
+        version=endpoint.version,
+        custodian_id=caller.organisation_id,
+        parties=[],
+        classes=0,
+        body=events.body(PING, at, about),
+        occurred_at=at,
+        expires_at=at + timedelta(days=KEEP_DAYS),
+    )
+    tx.add(message)
+    await tx.flush()
+    [delivery_id] = await queue(tx, message, [endpoint], parent=traceparent())
+    await _audit(tx, caller, "test", endpoint)
+    return await deliveries.get(tx, caller, delivery_id)
+
+
+def _touch(endpoint: Endpoint) -> None:
+    endpoint.version += 1
+    endpoint.updated_at = now()
+
+
+async def _audit(tx: AsyncSession, caller: Caller, verb: str, endpoint: Endpoint) -> None:
+    await audit.record(
+        tx,
+        caller,
+        action=f"webhook-endpoint.{verb}",
+        resource=endpoint.id,
+        version=endpoint.version,
+    )

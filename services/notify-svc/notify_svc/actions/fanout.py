@@ -1,0 +1,132 @@
+"""An event becomes feed items and deliveries, in the transaction that takes it from the inbox."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+from sharing.classes import mask_of
+from sqlalchemy import Text, func, insert, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.clock import now
+from svckit.ids import new_id
+from svckit.telemetry import traceparent
+
+from notify_svc import events
+from notify_svc.domain.attempts import Status
+from notify_svc.domain.kinds import short
+from notify_svc.domain.schedule import KEEP_DAYS
+from notify_svc.models import Delivery, Endpoint, FeedHead, FeedItem, Message
+from notify_svc.queries import audience
+
+DISABLED = "endpoint-disabled"
+
+
+class Told(Protocol):
+    """What of a received event is told onward."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def data(self) -> Mapping[str, Any]: ...
+    @property
+    def time(self) -> Any: ...
+    @property
+    def traceparent(self) -> str | None: ...
+
+
+async def tell(tx: AsyncSession, event: Told) -> None:
+    """Number the event in the feed of everyone who may learn of it and queue their webhooks.
+
+    Statements do not grow with the audience. A repeat of the same event changes nothing.
+    """
+    await audience.serialise(tx)
+    message = await _store(tx, event)
+    if message is None:
+        return
+    organisations = await audience.audience(tx, message)
+    await _number(tx, message, organisations)
+    endpoints = await audience.listening(tx, organisations, message.type)
+    await queue(tx, message, endpoints, parent=traceparent() or event.traceparent or "")
+
+
+async def _store(tx: AsyncSession, event: Told) -> Message | None:
+    data = event.data
+    stored = await tx.scalars(
+        upsert(Message)
+        .values(
+            id=event.id,
+            type=event.type,
+            kind=short(event.type),
+            subject=event.subject,
+            version=event.version,
+            custodian_id=data["custodian_id"],
+            person_id=data.get("person_id"),
+            case_id=data.get("case_id"),
+            parties=list(data["parties"]),
+            classes=int(mask_of(data["classes"])),
+            body=events.body(event.type, event.time, data),
+            occurred_at=event.time,
+            expires_at=now() + timedelta(days=KEEP_DAYS),
+        )
+        .on_conflict_do_nothing()
+        .returning(Message)
+    )
+    return stored.first()
+
+
+async def _number(tx: AsyncSession, message: Message, organisations: Sequence[str]) -> None:
+    """Give each organisation its next number; the counters' locks keep the feeds without gaps."""
+    given = func.unnest(literal(list(organisations), ARRAY(Text(collation="C")))).column_valued("o")
+    heads = upsert(FeedHead).from_select(["organisation_id", "seq"], select(given, 1))
+    numbered = await tx.execute(
+        heads.on_conflict_do_update(
+            index_elements=[FeedHead.organisation_id], set_={"seq": FeedHead.seq + 1}
+        ).returning(FeedHead.organisation_id, FeedHead.seq)
+    )
+    items = [
+        {
+            "organisation_id": row.organisation_id,
+            "seq": row.seq,
+            "message_id": message.id,
+            "kind": message.kind,
+        }
+        for row in numbered
+    ]
+    await tx.execute(insert(FeedItem), items)
+
+
+async def queue(
+    tx: AsyncSession, message: Message, endpoints: Sequence[Endpoint], *, parent: str
+) -> list[str]:
+    """Queue a message for endpoints; for a disabled one it is held, visible and ready to go out."""
+    at = now()
+    rows = [
+        {
+            "id": new_id("dlv"),
+            "organisation_id": endpoint.organisation_id,
+            "endpoint_id": endpoint.id,
+            "message_id": message.id,
+            "order_key": message.case_id or message.subject,
+            "status": Status.PENDING if endpoint.enabled else Status.HELD,
+            "reason": None if endpoint.enabled else DISABLED,
+            "step": 0,
+            "attempts": 0,
+            "next_at": func.now(),
+            "traceparent": parent,
+            "created_at": at,
+        }
+        for endpoint in endpoints
+    ]
+    if rows:
+        await tx.execute(insert(Delivery).values(rows))
+    return [str(row["id"]) for row in rows]

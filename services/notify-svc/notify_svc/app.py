@@ -1,0 +1,37 @@
+"""Where the parts of notify-svc meet."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+from svckit import service
+from svckit.service import Running
+
+from notify_svc import api, consumer, deliver
+from notify_svc.feed import Feed
+from notify_svc.settings import Settings
+
+
+def _with_feed(app: FastAPI, running: Running) -> ASGIApp:
+    settings: Settings = running.settings
+    app.state.feed = Feed(running.db, settings.feed_waiters)
+    return app
+
+
+SERVICE = service.Service(
+    name="notify-svc",
+    title="Careloop notify-svc",
+    package=Path(__file__).parent,
+    routers=(api.router,),
+    handlers=consumer.HANDLERS,
+    topics=consumer.TOPICS,
+    workers=(deliver.run,),
+    wrap=_with_feed,
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the HTTP application."""
+    app = service.create_app(SERVICE, settings)
+    _with_feed(app, app.state.running)
+    return app

@@ -1,0 +1,182 @@
+"""What is due, and everything an attempt needs.
+
+Endpoints are claimed, not rows: each has a window of attempts in flight, so that a slow one holds
+up nobody else.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sharing.model import Reader
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from notify_svc.domain.attempts import WINDOW
+from notify_svc.models import Delivery, Endpoint, Message, Secret
+from notify_svc.queries.visible import visible
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One attempt to send: written in the database already, under `token`."""
+
+    token: str
+    delivery_id: str
+    endpoint_id: str
+    message_id: str
+    url: str
+    body: bytes
+    secrets: tuple[str, ...]
+    traceparent: str
+
+
+class Due(NamedTuple):
+    """A delivery that may be attempted now; its row is locked by the transaction that asked."""
+
+    delivery_id: str
+    endpoint_id: str
+    organisation_id: str
+    kind: str
+    attempts: int
+    is_slow: bool
+
+
+class Held(NamedTuple):
+    """Where a delivery, its endpoint and its message stand when a result arrives."""
+
+    delivery: Delivery
+    endpoint: Endpoint
+    expires_at: datetime
+
+
+# An endpoint locked by someone else is skipped: its window is being counted there. The probe is
+# one look into ix_delivery_due for each endpoint, however much it has waiting. Two lanes, so that
+# endpoints that time out cannot fill the list before those that keep up.
+_LANE = """
+    SELECT e.id FROM webhook_endpoint e
+    WHERE e.enabled AND e.deleted_at IS NULL AND (e."window" < :full) = {slow}
+      AND EXISTS (SELECT 1 FROM delivery d
+                  WHERE d.endpoint_id = e.id AND d.status IN ('pending', 'sending')
+                    AND d.next_at <= now())
+      AND e."window" > (SELECT count(*) FROM delivery b
+                        WHERE b.endpoint_id = e.id AND b.status = 'sending' AND b.next_at > now())
+    ORDER BY e.claimed_at NULLS FIRST LIMIT :{slots}
+    FOR NO KEY UPDATE OF e SKIP LOCKED
+"""
+_READY = text(
+    f"WITH healthy AS ({_LANE.format(slow='false', slots='healthy')}), "  # noqa: S608  # ours
+    f"slow AS ({_LANE.format(slow='true', slots='slow')}) "
+    "SELECT id FROM healthy UNION ALL SELECT id FROM slow"
+)
+# a second statement, so that it sees what the holder of the lock before us has claimed
+_PICK = text(
+    """
+    SELECT p.id, p.endpoint_id, p.organisation_id, coalesce(o.kind, '') AS kind, p.attempts, p.slow
+    FROM (
+        SELECT d.*, e.organisation_id, e."window" < :full AS slow,
+               row_number() OVER (PARTITION BY e."window" < :full ORDER BY d.place, d.next_at) AS turn
+        FROM webhook_endpoint e
+        CROSS JOIN LATERAL (
+            SELECT due.*, row_number() OVER (ORDER BY due.next_at, due.id) AS place
+            FROM (
+                SELECT d.id, d.endpoint_id, d.attempts, d.next_at
+                FROM delivery d
+                WHERE d.endpoint_id = e.id AND d.status IN ('pending', 'sending')
+                  AND d.next_at <= now()
+                ORDER BY d.next_at, d.id
+                LIMIT greatest(e."window" - (
+                    SELECT count(*) FROM delivery b
+                    WHERE b.endpoint_id = e.id AND b.status = 'sending' AND b.next_at > now()), 0)
+                FOR UPDATE OF d SKIP LOCKED
+            ) due
+        ) d
+        WHERE e.id = ANY(:endpoints)
+    ) p
+    LEFT JOIN sharing_organisation o ON o.id = p.organisation_id
+    WHERE p.turn <= CASE WHEN p.slow THEN :slow ELSE :healthy END
+    """
+)
+
+
+async def due(tx: AsyncSession, *, healthy: int, slow: int) -> list[Due]:
+    """Lock and return what is due: at most `healthy` for endpoints that keep up, `slow` for others.
+
+    Endpoints take turns: every endpoint's first before any one's second.
+    """
+    given = {"healthy": healthy, "slow": slow, "full": WINDOW}
+    endpoints = list(await tx.scalars(_READY, given))
+    if not endpoints:
+        return []
+    return [Due(*row) for row in (await tx.execute(_PICK, {**given, "endpoints": endpoints})).all()]
+
+
+async def visible_among(
+    tx: AsyncSession, reader: Reader, delivery_ids: Collection[str]
+) -> set[str]:
+    """Return those of an organisation's deliveries whose message it may still learn of."""
+    found = await tx.scalars(
+        select(Delivery.id)
+        .join(Message, Message.id == Delivery.message_id)
+        .where(Delivery.id.in_(delivery_ids), visible(reader))
+    )
+    return set(found)
+
+
+async def claims_of(tx: AsyncSession, tokens: Collection[str]) -> list[Claim]:
+    """Return what the attempts of these tokens send: bodies, addresses, every active secret."""
+    active = (
+        select(func.array_agg(aggregate_order_by(Secret.value, Secret.id.desc())))
+        .where(
+            Secret.endpoint_id == Endpoint.id,
+            (Secret.not_after.is_(None)) | (Secret.not_after > func.now()),
+        )
+        .scalar_subquery()
+    )
+    rows = await tx.execute(
+        select(
+            Delivery.token,
+            Delivery.id,
+            Endpoint.id,
+            Message.id,
+            Endpoint.url,
+            Message.body,
+            active,
+            Delivery.traceparent,
+        )
+        .join(Endpoint, Endpoint.id == Delivery.endpoint_id)
+        .join(Message, Message.id == Delivery.message_id)
+        .where(Delivery.token.in_(tokens))
+    )
+    return [
+        Claim(token, delivery, endpoint, message, url, bytes(body), tuple(secrets or ()), parent)
+        for token, delivery, endpoint, message, url, body, secrets, parent in rows
+    ]
+
+
+async def held(tx: AsyncSession, claim: Claim) -> Held | None:
+    """Return the delivery while it is still this claim's, locked after its endpoint."""
+    endpoint = await tx.scalar(
+        select(Endpoint).where(Endpoint.id == claim.endpoint_id).with_for_update(key_share=True)
+    )
+    row = (
+        await tx.execute(
+            select(Delivery, Message.expires_at)
+            .join(Message, Message.id == Delivery.message_id)
+            .where(
+                Delivery.id == claim.delivery_id,
+                Delivery.token == claim.token,
+                Delivery.status == "sending",
+            )
+            .with_for_update(of=Delivery)
+        )
+    ).first()
+    return Held(row[0], endpoint, row[1]) if row and endpoint else None
+
+
+async def database_now(tx: AsyncSession) -> datetime:
+    """Return the database's clock: every due time is measured by it."""
+    found: datetime = (await tx.execute(select(func.clock_timestamp()))).scalar_one()
+    return found

@@ -1,0 +1,79 @@
+"""Rows to responses."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.idempotency import Reply
+from svckit.identity import Caller
+
+from notify_svc.actions.endpoints import WithSecret
+from notify_svc.domain import signing
+from notify_svc.domain.attempts import OPEN
+from notify_svc.models import Attempt, Delivery, Endpoint
+from notify_svc.queries import deliveries
+from notify_svc.queries.deliveries import Shown
+from notify_svc.queries.feed import FeedRow
+from notify_svc.schemas import AttemptOut, DeliveryOut, EndpointOut
+
+
+def shown_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    return EndpointOut.model_validate(endpoint).model_dump(mode="json")
+
+
+async def endpoint(_: AsyncSession, __: Caller, found: Endpoint) -> Reply:
+    return Reply(shown_endpoint(found), version=found.version)
+
+
+async def endpoint_with_secret(_: AsyncSession, __: Caller, found: WithSecret) -> Reply:
+    """Answer with the secret, or with the public key of a private one, which never leaves."""
+    asymmetric = found.secret.startswith(signing.ASYMMETRIC)
+    secret = signing.public_key(found.secret) if asymmetric else found.secret
+    body = {**shown_endpoint(found.endpoint), "secret": secret}
+    return Reply(body, version=found.endpoint.version)
+
+
+async def registered(tx: AsyncSession, caller: Caller, found: WithSecret) -> Reply:
+    answer = await endpoint_with_secret(tx, caller, found)
+    location = f"/v1/webhook-endpoints/{found.endpoint.id}"
+    return Reply(answer.body, 201, version=answer.version, location=location)
+
+
+async def removed(_: AsyncSession, __: Caller, ___: None) -> Reply:
+    return Reply(None, 204)
+
+
+def shown_delivery(found: Shown) -> dict[str, Any]:
+    delivery = found.delivery
+    return DeliveryOut(
+        id=delivery.id,
+        endpoint_id=delivery.endpoint_id,
+        event_id=delivery.message_id,
+        event_type=found.event_type,
+        status=delivery.status,
+        reason=delivery.reason,
+        attempt_count=delivery.attempts,
+        next_attempt_at=_next_attempt_at(delivery),
+        created_at=delivery.created_at,
+        ended_at=delivery.ended_at,
+    ).model_dump(mode="json")
+
+
+def _next_attempt_at(delivery: Delivery) -> Any:
+    return delivery.next_at if delivery.status in OPEN else None
+
+
+def shown_attempts(found: Sequence[Attempt]) -> list[dict[str, Any]]:
+    return [AttemptOut.model_validate(attempt).model_dump(mode="json") for attempt in found]
+
+
+async def delivery(tx: AsyncSession, _: Caller, found: Shown) -> Reply:
+    """Answer 202: the attempt follows."""
+    attempts = shown_attempts(await deliveries.attempts_of(tx, found.delivery.id))
+    body = {**shown_delivery(found), "attempts": attempts}
+    return Reply(body, 202, location=f"/v1/deliveries/{found.delivery.id}")
+
+
+def shown_event(row: FeedRow) -> dict[str, Any]:
+    return {"seq": row.seq, "id": row.message_id, **orjson.loads(row.body)}
