@@ -13,6 +13,7 @@ from svckit import testing
 
 from careloop import postgres as embedded
 from careloop.settings import OperatorSettings
+from deploy.local import broker
 
 
 class _Server:
@@ -99,3 +100,14 @@ async def client_for() -> AsyncIterator[Callable[..., httpx.AsyncClient]]:
             db = getattr(getattr(app, "state", None), "db", None)
             if db is not None:
                 await db.dispose()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[broker.Broker]:
+    """A real Kafka broker of this run; the test is skipped where it cannot be had."""
+    if reason := broker.missing():
+        pytest.skip(reason)
+    node = broker.Broker(tmp_path_factory.mktemp("kafka"))
+    node.start()
+    yield node
+    node.stop()

@@ -40,27 +40,32 @@ _DROP = "SELECT pg_advisory_unlock($1::int, number) FROM unnest($2::int[]) AS nu
 class Leases:
     """A member's share of the numbers of one name. Any error of its connection ends all of it."""
 
-    def __init__(self, connection: Any, name: str, numbers: Collection[int]) -> None:
+    def __init__(
+        self, connection: Any, name: str, numbers: Collection[int], lease_s: float
+    ) -> None:
         self.held: frozenset[int] = frozenset()
         self._connection = connection
         self._space = zlib.crc32(name.encode()) - 2**31
         self._numbers = frozenset(numbers)
         self._turn = asyncio.Lock()
+        self._lease_s = lease_s
         self._beat = asyncio.create_task(self._keep_alive())
 
     @classmethod
-    async def join(cls, url: str, name: str, numbers: Collection[int]) -> "Leases":
+    async def join(
+        cls, url: str, name: str, numbers: Collection[int], lease_s: float = LEASE_S
+    ) -> "Leases":
         """Become a member on a connection of its own. Raises OSError or PostgresError."""
         connection = await asyncpg.connect(
             url,
             timeout=5,
             command_timeout=30,
             server_settings={
-                "idle_session_timeout": str(LEASE_S * 1000),
+                "idle_session_timeout": str(int(lease_s * 1000)),
                 "application_name": f"lease {name}"[:60],
             },
         )
-        leases = cls(connection, name, numbers)
+        leases = cls(connection, name, numbers, lease_s)
         await connection.execute(_JOIN, leases._space, _MEMBER)  # its own class
         return leases
 
@@ -100,7 +105,7 @@ class Leases:
 
     async def _keep_alive(self) -> None:
         while True:
-            await asyncio.sleep(LEASE_S / 3)
+            await asyncio.sleep(self._lease_s / 3)
             async with self._turn:
                 await self._connection.execute("SELECT 1")
 
