@@ -11,7 +11,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,12 +18,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import asyncpg
 
 from careloop.binaries import Programs, find
 from careloop.errors import PostgresFailure
+from careloop.ports import free_port
 from careloop.process import Account, dies_with_parent, unprivileged
 
 SUPERUSER = "careloop"
@@ -55,7 +55,11 @@ class Postgres:
     url: str
     pid: int | None = None
     origin: str = "given"
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or 5432
 
     def database_url(self, database: str, role: str = "", password: str = "") -> str:
         """Return the address of `database`, as `role` or as the superuser."""
@@ -67,28 +71,36 @@ class Postgres:
         return f"{scheme}://{credentials}@{host}/{database}"
 
     def died(self) -> bool:
-        return self._process is not None and self._process.poll() is not None
+        return self.process is not None and self.process.poll() is not None
+
+    def take_over(self, again: "Postgres") -> None:
+        """Become the server that was started in place of this one, on the same port."""
+        self.pid, self.process = again.pid, again.process
 
     def stop(self) -> None:
         """End the server in order (fast shutdown); a given server is left alone."""
-        if self._process is None:
+        if self.process is None:
             return
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
         try:
-            self._process.wait(STOPPED_WITHIN_S)
+            self.process.wait(STOPPED_WITHIN_S)
         except subprocess.TimeoutExpired:
-            self._process.send_signal(signal.SIGQUIT)
-            self._process.wait(STOPPED_WITHIN_S)
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(STOPPED_WITHIN_S)
 
 
 def start(
-    data_dir: Path, *, url: str | None = None, settings: Mapping[str, str] | None = None
+    data_dir: Path,
+    *,
+    url: str | None = None,
+    port: int | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Postgres:
     """Return the server at `url`, else start our own on the files under `data_dir`.
 
     Call it from the main thread and hold the data directory's lock: a server left behind by a
-    killed predecessor is stopped, and its data taken over.
+    killed predecessor is stopped, and its data taken over. Without `port` a free one is chosen.
 
     Raises:
         PostgresFailure: no programs, or the server did not become ready.
@@ -107,11 +119,18 @@ def start(
     failure: PostgresFailure | None = None
     for _ in range(3):  # a port taken meanwhile; old backends still holding shared memory
         try:
-            return _launch(programs, home, password, account, {**SETTINGS, **(settings or {})})
+            options = {**SETTINGS, **(settings or {}), "port": str(port or free_port())}
+            return _launch(programs, home, password, account, options)
         except PostgresFailure as error:
             failure = error
             time.sleep(0.5)
     raise failure or PostgresFailure("PostgreSQL did not start")
+
+
+def attach(data_dir: Path, port: int) -> Postgres:
+    """Return our server that another process runs on `data_dir`; `stop` leaves it alone."""
+    password = _password(data_dir)
+    return Postgres(f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres")
 
 
 def _home(data_dir: Path, account: Account | None) -> Path:
@@ -209,12 +228,11 @@ def _launch(
     account: Account | None,
     settings: Mapping[str, str],
 ) -> Postgres:
-    port = _free_port()
     data = home / "data"
     options = [f"--{name}={value}" for name, value in settings.items()]
     with (home / "postgres.log").open("ab") as log:
         process = subprocess.Popen(
-            [programs.folder / "postgres", "-D", data, "-p", str(port), *options],
+            [programs.folder / "postgres", "-D", data, *options],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -222,7 +240,7 @@ def _launch(
             start_new_session=True,  # a terminal's Ctrl-C is ours to pass on, services first
             **_as_account(account, home),
         )
-    url = f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres"
+    url = f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{settings['port']}/postgres"
     server = Postgres(url, process.pid, f"{programs.version} ({programs.origin})", process)
     try:
         _wait_until_ready(process, data, home / "postgres.log")
@@ -263,13 +281,6 @@ def _lock_lines(data: Path) -> list[str]:
         return (data / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
         return []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class _RunAs(TypedDict, total=False):

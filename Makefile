@@ -1,0 +1,110 @@
+# Everything runs from a checkout with python3 (3.11 or later) and make.
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= .careloop
+PORT ?= 8080
+WORKERS ?= 2
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+OWN := $(PIP) --no-deps --no-build-isolation -e .
+PYTEST := $(BIN)/python -m pytest
+PACKAGES := svckit sharing case_svc referral_svc document_svc notify_svc gateway careloop
+
+.PHONY: help setup demo up down seed logs test check fmt lint types imports unit service contract e2e security chaos bench kafka containers contracts migration migrate ci clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  \033[1m%-11s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp is newer than what it was made from: the second run installs nothing.
+$(VENV)/.local: requirements/local.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/local.txt && $(OWN) && touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/dev.txt && $(OWN) && touch $@ $(VENV)/.local
+
+setup: $(VENV)/.dev ## install everything for working on it into .venv
+
+demo: $(VENV)/.local ## start everything, play the whole loop, stop again
+	$(BIN)/careloop demo --data-dir $(DATA) --port $(PORT)
+
+up: $(VENV)/.local ## start everything and leave it running (Ctrl-C stops it)
+	$(BIN)/careloop up --data-dir $(DATA) --port $(PORT)
+
+down: $(VENV)/.local ## stop what `careloop up --detach` left running
+	$(BIN)/careloop down --data-dir $(DATA)
+
+seed: $(VENV)/.local ## load the sandbox's network into what runs
+	$(BIN)/careloop seed --data-dir $(DATA)
+
+logs: ## follow the logs of what runs
+	tail -n 20 -F $(DATA)/logs/*.log
+
+test: $(VENV)/.dev ## every test that needs neither Kafka nor containers
+	$(PYTEST) -m "not kafka" -n $(WORKERS) --dist loadfile tests
+
+check: fmt lint types imports unit ## the quick gates
+
+fmt: $(VENV)/.dev ## is everything formatted
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev ## ruff, with the house rules
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev ## who may import whom
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev ## rules without a database
+	$(PYTEST) -q -n $(WORKERS) tests/unit
+
+service: $(VENV)/.dev ## each service against a real PostgreSQL
+	$(PYTEST) -q -m "not kafka" -n $(WORKERS) --dist loadfile tests/service
+
+contract: $(VENV)/.dev ## OpenAPI, event schemas and AsyncAPI agree with the code
+	$(PYTEST) -q -n $(WORKERS) --dist loadfile tests/contract
+
+e2e: $(VENV)/.dev ## the whole loop, as separate processes
+	$(PYTEST) -q -m "not kafka" tests/e2e
+
+security: $(VENV)/.dev ## who sees what, and bad input, through the gateway
+	$(PYTEST) -q -m "not kafka" tests/security
+
+chaos: $(VENV)/.dev ## kill, duplicate, reorder: nothing lost, nothing doubled
+	$(PYTEST) -q -m "not kafka" tests/chaos
+
+bench: $(VENV)/.dev ## lists of 100,000 cases
+	$(PYTEST) -q tests/bench
+
+kafka: $(VENV)/.dev ## conformance and the whole loop on a real Apache Kafka
+	$(PYTEST) -q -m kafka tests
+
+containers: $(VENV)/.dev ## build an image and ask it something, where podman is present
+	$(BIN)/python deploy/containers.py
+
+contracts: $(VENV)/.dev ## export OpenAPI and AsyncAPI from the code
+	$(BIN)/python -m careloop.contracts
+
+migration: $(VENV)/.dev ## write a revision: make migration s=referral_svc m="add a column"
+	$(BIN)/python deploy/local/revision.py $(s) "$(m)"
+
+migrate: $(VENV)/.local ## bring the databases of DATA to their newest revision
+	$(BIN)/careloop migrate --data-dir $(DATA)
+
+ci: ## everything, as .ci/run calls it
+	$(MAKE) check contract
+	$(MAKE) test
+	$(MAKE) kafka
+	$(MAKE) containers
+	$(MAKE) bench
+
+clean: ## remove what was made here (stop it first)
+	rm -rf $(VENV) $(DATA) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build
