@@ -74,11 +74,12 @@ def shared(
     transaction's unless `at` is given.
     """
     asking = Organisation(reader.organisation_id, reader.kind, reader.purpose)
-    return _shared(asking, custodian, person, case, tuple(parties), at, rule)
+    compiled = _shared if at is None else _shared.__wrapped__  # instants hardly come again
+    return compiled(asking, custodian, person, case, tuple(parties), at, rule)
 
 
-# building costs milliseconds, and readers and rows come in few kinds
-@lru_cache(maxsize=2048)
+# building costs milliseconds and 140 kB; readers and rows come in few kinds
+@lru_cache(maxsize=256)
 def _shared(  # noqa: PLR0917 - a cache key has no names
     reader: Organisation,
     custodian: Column,
@@ -112,7 +113,7 @@ def seen(
     return _seen(asking, custodian, person, case, tuple(parties))
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=256)
 def _seen(
     reader: Organisation,
     custodian: Column,
