@@ -1,0 +1,1 @@
+"""Owns who takes part: organisations, clients, keys, agreements, consents, grants; and the one door."""

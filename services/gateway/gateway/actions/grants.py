@@ -1,0 +1,168 @@
+"""Grants: one per agreement in force, opened and ended with the reason they rest on.
+
+Every function is safe to repeat: an event that comes twice changes nothing twice.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sharing import purposes as tree
+from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.clock import now
+from svckit.ids import new_id
+
+from gateway import events, queries
+from gateway.domain import ACCEPTED, ASKED, RETURNED, Basis
+from gateway.models import Agreement, Grant
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why grants exist; `purposes` None takes the agreement's."""
+
+    basis: Basis
+    basis_id: str
+    person_id: str
+    case_id: str | None = None
+    purposes: Collection[str] | None = None
+    valid_to: datetime | None = None
+
+
+async def open_under(
+    tx: AsyncSession,
+    custodian_id: str,
+    recipient_id: str,
+    classes: Iterable[str] | None,
+    reason: Reason,
+    *,
+    at: datetime,
+) -> None:
+    """Open, or widen to `classes` (None: all agreed), one grant per agreement in force.
+
+    Without an agreement, or with nothing agreed of what is wanted, nothing opens.
+    """
+    recipient = await queries.find_organisation(tx, recipient_id)
+    if recipient is None or custodian_id == recipient_id:
+        return
+    standing = {
+        (g.agreement_id, g.recipient_id): g
+        for g in await queries.grants_of(tx, reason.basis, reason.basis_id)
+    }
+    for agreement in await queries.agreements_in_force(tx, custodian_id, recipient, at):
+        wanted = set(agreement.classes) if classes is None else set(classes)
+        shown = [name for name in agreement.classes if name in wanted]
+        found = standing.get((agreement.id, recipient_id))
+        if found is not None:
+            await _widen(tx, found, shown)
+        elif shown and (purposes := _purposes(agreement, reason.purposes)):
+            await _open(tx, agreement, reason, recipient_id, at, classes=shown, purposes=purposes)
+
+
+async def end(tx: AsyncSession, basis: Basis, basis_id: str, *, at: datetime) -> None:
+    """End every grant with that reason at the instant."""
+    for grant in await queries.grants_of(tx, basis, basis_id):
+        await _end(tx, grant, at)
+
+
+async def referral_requested(tx: AsyncSession, referral: "Referral", at: datetime) -> None:
+    """Let the recipient see what it is asked for."""
+    await open_under(
+        tx, referral.requester_id, referral.recipient_id, ASKED, referral.reason, at=at
+    )
+
+
+async def referral_accepted(tx: AsyncSession, referral: "Referral", at: datetime) -> None:
+    """Let the recipient see whom it serves, and the requester what comes of it."""
+    there, back = referral.recipient_id, referral.requester_id
+    await open_under(tx, back, there, ACCEPTED, referral.reason, at=at)
+    await open_under(tx, there, back, RETURNED, referral.reason, at=at)
+
+
+async def referral_completed(tx: AsyncSession, referral_id: str, at: datetime) -> None:
+    """Keep what was shared readable for as long as each agreement says, then end it."""
+    for grant in await queries.grants_of(tx, Basis.REFERRAL, referral_id):
+        agreement = await tx.get_one(Agreement, grant.agreement_id)
+        ends = at + timedelta(days=agreement.retention_days)
+        if grant.valid_to is None or grant.valid_to > ends:
+            grant.valid_to = ends
+            await _changed(tx, grant, "changed")
+
+
+@dataclass(frozen=True)
+class Referral:
+    """What events tell of a referral."""
+
+    id: str
+    requester_id: str
+    recipient_id: str
+    person_id: str
+    case_id: str | None
+
+    @property
+    def reason(self) -> Reason:
+        return Reason(Basis.REFERRAL, self.id, self.person_id, self.case_id)
+
+
+def _purposes(agreement: Agreement, asked: Collection[str] | None) -> list[str]:
+    """Return the purposes both name; a narrower one passes under a wider one of the other side."""
+    if asked is None:
+        return agreement.purposes
+    agreed, wanted = tree.mask_of(agreement.purposes), tree.mask_of(asked)
+    return [
+        code
+        for code in tree.CODES
+        if tree.bit(code) & (agreed | wanted)
+        and tree.covers(agreed, code)
+        and tree.covers(wanted, code)
+    ]
+
+
+async def _open(
+    tx: AsyncSession,
+    agreement: Agreement,
+    reason: Reason,
+    recipient_id: str,
+    at: datetime,
+    *,
+    classes: list[str],
+    purposes: list[str],
+) -> None:
+    row = Grant(
+        id=new_id("grt"),
+        custodian_id=agreement.custodian_id,
+        recipient_id=recipient_id,
+        person_id=reason.person_id,
+        case_id=reason.case_id,
+        agreement_id=agreement.id,
+        classes=classes,
+        purposes=purposes,
+        basis=reason.basis,
+        basis_id=reason.basis_id,
+        valid_from=at,
+        valid_to=reason.valid_to,
+        version=1,
+        created_at=now(),
+    )
+    tx.add(row)
+    await tx.flush()
+    await events.grant(tx, "opened", row, None)
+
+
+async def _widen(tx: AsyncSession, grant: Grant, classes: list[str]) -> None:
+    added = [name for name in classes if name not in grant.classes]
+    if added:
+        grant.classes = [*grant.classes, *added]
+        await _changed(tx, grant, "changed")
+
+
+async def _end(tx: AsyncSession, grant: Grant, at: datetime) -> None:
+    if grant.valid_to is None or grant.valid_to > at:
+        grant.valid_to = at
+        await _changed(tx, grant, "ended")
+
+
+async def _changed(tx: AsyncSession, grant: Grant, verb: str) -> None:
+    grant.version += 1
+    await tx.flush()
+    await events.grant(tx, verb, grant, None)

@@ -1,0 +1,47 @@
+"""Where the gateway's parts meet."""
+
+from functools import cache
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+from svckit import service
+from svckit.identity import Verify
+from svckit.service import Running, Service
+
+from gateway import api, consumer, events, keys, oauth, wellknown
+from gateway.edge import Edge
+from gateway.protocol import HardenedProtocol
+from gateway.settings import Settings
+from gateway.tokens import Tokens
+
+
+def _verify(running: Running) -> Verify:
+    """Check access tokens, as partners send them, in place of internal identities."""
+    settings: Settings = running.settings
+    # the key file is read when the first token is, not when the OpenAPI document is written
+    return Tokens(cache(lambda: keys.load(settings.key_file)), settings.issuer)
+
+
+def _wrap(app: FastAPI, running: Running) -> ASGIApp:
+    return Edge(app, running.db, running.settings, app.state.verify)
+
+
+SERVICE = Service(
+    name="gateway",
+    title="Careloop gateway",
+    package=Path(__file__).parent,
+    routers=(oauth.router, wellknown.router, *api.ROUTERS),
+    handlers=consumer.HANDLERS,
+    topics=consumer.TOPICS,
+    publishes=events.TOPIC,
+    verify=_verify,
+    wrap=_wrap,
+    protocol=HardenedProtocol,
+)
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """Return the gateway as partners meet it: the edge, and our routes behind it."""
+    app = service.create_app(SERVICE, settings)
+    return _wrap(app, app.state.running)

@@ -1,0 +1,217 @@
+"""The rules of the door: who may ask for which scope and purpose, which route needs what.
+
+Pure. Routes and scopes are data; `contracts/scopes.yaml` prints the same scopes for partners and a
+test keeps the two alike.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from svckit.errors import Conflict, Forbidden, NotFound
+
+
+class OrganisationKind(StrEnum):
+    CLINIC = "clinic"
+    SOCIAL_SERVICE = "social-service"
+    PAYER = "payer"
+    COORDINATOR = "coordinator"
+
+
+class Decision(StrEnum):
+    """FHIR R4 Consent.provision.type."""
+
+    PERMIT = "permit"
+    DENY = "deny"
+
+
+class Basis(StrEnum):
+    """Why a grant exists; it ends with its reason."""
+
+    CONSENT = "consent"
+    REFERRAL = "referral"
+    CARE_TEAM = "care-team"
+    TREATMENT = "treatment"
+    EMERGENCY = "emergency"
+    LEGAL = "legal"
+
+
+class Algorithm(StrEnum):
+    """Signatures of client assertions (RFC 7518, RFC 8037); SMART demands the first two."""
+
+    RS384 = "RS384"
+    ES384 = "ES384"
+    ES256 = "ES256"
+    EDDSA = "EdDSA"
+
+
+class Scope(StrEnum):
+    CASES_READ = "cases.read"
+    CASES_WRITE = "cases.write"
+    PERSONS_READ = "persons.read"
+    PERSONS_WRITE = "persons.write"
+    DIRECTORY_READ = "directory.read"
+    DIRECTORY_WRITE = "directory.write"
+    REFERRALS_READ = "referrals.read"
+    REFERRALS_WRITE = "referrals.write"
+    DOCUMENTS_READ = "documents.read"
+    DOCUMENTS_WRITE = "documents.write"
+    EVENTS_READ = "events.read"
+    WEBHOOKS_WRITE = "webhooks.write"
+    SHARING_READ = "sharing.read"
+    SHARING_WRITE = "sharing.write"
+    ADMIN = "admin"
+
+
+def scopes_of(kind: str) -> frozenset[str]:
+    """Return what a client of such an organisation may hold at most."""
+    found = frozenset(scope.value for scope in Scope)
+    return found if kind == OrganisationKind.COORDINATOR else found - {Scope.ADMIN.value}
+
+
+READING = frozenset({"GET", "HEAD"})
+METHODS = READING | {"POST", "PUT", "PATCH", "DELETE"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One resource of the public API; `service` None means the gateway itself.
+
+    Any one of the scopes opens the door; the service asks for the exact one.
+    """
+
+    resource: str
+    service: str | None
+    reads: frozenset[str]
+    writes: frozenset[str]
+
+    def scopes(self, method: str) -> frozenset[str]:
+        return self.reads if method in READING else self.writes
+
+
+def _route(resource: str, service: str | None, reads: str, writes: str) -> Route:
+    return Route(resource, service, frozenset(reads.split()), frozenset(writes.split()))
+
+
+_ROUTES = (
+    _route("persons", "case-svc", "persons.read", "persons.write"),
+    _route("cases", "case-svc", "cases.read", "cases.write"),
+    _route("case-types", "case-svc", "cases.read", "cases.write"),
+    _route("tasks", "case-svc", "cases.read", "cases.write"),
+    _route("directory", "referral-svc", "directory.read", "directory.write"),
+    _route("referrals", "referral-svc", "referrals.read", "referrals.write"),
+    _route("documents", "document-svc", "documents.read", "documents.write"),
+    _route("events", "notify-svc", "events.read", "events.read"),
+    _route("webhook-endpoints", "notify-svc", "events.read webhooks.write", "webhooks.write"),
+    _route("deliveries", "notify-svc", "events.read webhooks.write", "webhooks.write"),
+    _route("organisations", None, "sharing.read admin", "admin"),
+    _route("clients", None, "sharing.read admin", "admin"),
+    _route("agreements", None, "sharing.read admin", "admin"),
+    _route("consents", None, "sharing.read", "sharing.write"),
+    _route("grants", None, "sharing.read", "sharing.write"),
+)
+_BY_RESOURCE = {route.resource: route for route in _ROUTES}
+SERVICES = ("case-svc", "referral-svc", "document-svc", "notify-svc")
+# answered without a token
+OPEN = frozenset(
+    {
+        "/oauth/token",
+        "/oauth/introspect",
+        "/oauth/revoke",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/smart-configuration",
+        "/.well-known/jwks.json",
+        "/.well-known/internal-jwks.json",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
+)
+
+# No escapes, no empty or dot segments: one spelling per resource, so that what was authorised is
+# byte for byte what the service routes.
+_CANONICAL = re.compile(rb"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
+_MAX_PATH = 1024
+
+
+def is_canonical(raw_path: bytes) -> bool:
+    """Tell whether a path as received is in the only spelling we route."""
+    return len(raw_path) <= _MAX_PATH and _CANONICAL.fullmatch(raw_path) is not None
+
+
+def route_of(path: str) -> Route:
+    """Return the route of a canonical path. Raises NotFound."""
+    parts = path.split("/", 3)
+    route = _BY_RESOURCE.get(parts[2]) if len(parts) > 2 and parts[1] == "v1" else None  # noqa: PLR2004  # "", "v1", resource
+    if route is None:
+        raise NotFound("There is nothing at this path.")
+    return route
+
+
+def is_upload(route: Route, method: str) -> bool:
+    """Tell whether the body may be a document's bytes rather than JSON."""
+    return route.resource == "documents" and method not in READING
+
+
+def check_scope(route: Route, method: str, held: frozenset[str]) -> None:
+    """Raise Forbidden unless one of the route's scopes is held (RFC 6750 s3.1)."""
+    needed = route.scopes(method)
+    if not needed & held:
+        wanted = " ".join(sorted(needed))
+        challenge = f'Bearer realm="careloop", error="insufficient_scope", scope="{wanted}"'
+        raise Forbidden(
+            f"One of these scopes is needed: {wanted}.",
+            code="insufficient-scope",
+            headers={"WWW-Authenticate": challenge},
+        )
+
+
+class OAuthError(Exception):
+    """RFC 6749 s5.2: `error` and a text for the client's developer."""
+
+    def __init__(self, error: str, description: str, status: int = 400) -> None:
+        super().__init__(error)
+        self.error = error
+        self.description = description
+        self.status = status
+
+
+def invalid_client() -> OAuthError:
+    """Return the one answer to every failed client authentication: nothing to learn from it."""
+    return OAuthError("invalid_client", "Client authentication failed.", 401)
+
+
+def granted_scopes(asked: str | None, registered: frozenset[str], kind: str) -> frozenset[str]:
+    """Return the scopes of a token: what is asked, or all when nothing is (RFC 6749 s3.3).
+
+    Raises OAuthError: more was asked than the client holds.
+    """
+    held = registered & scopes_of(kind)
+    if asked is None:
+        return held
+    wanted = frozenset(asked.split())
+    if not wanted or wanted - held:
+        raise OAuthError("invalid_scope", "More is asked for than the client may hold.")
+    return wanted
+
+
+PURPOSE_SYSTEM = "urn:oid:2.16.840.1.113883.5.8#"
+
+
+def purpose_code(text: str) -> str:
+    """Return the v3-ActReason code of `TREAT` or `urn:oid:2.16.840.1.113883.5.8#TREAT`."""
+    return text.removeprefix(PURPOSE_SYSTEM)
+
+
+class AgreementEnded(Conflict):
+    code = "agreement-ended"
+
+
+class ConsentWithdrawn(Conflict):
+    code = "consent-withdrawn"
+
+
+# what a referral lets its recipient see, before and after it is accepted, and what comes back
+ASKED = frozenset({"coordination", "needs"})
+ACCEPTED = ASKED | {"identity", "contact", "plan", "safety"}
+RETURNED = frozenset({"coordination", "plan", "notes", "outcome"})

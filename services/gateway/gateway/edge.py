@@ -1,0 +1,249 @@
+"""The one door, plain ASGI: canonical request, token, scope, quota; then our routes or a service.
+
+Nothing here knows a person or a row. What a caller may see is decided in the services.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from time import perf_counter
+
+import structlog
+from opentelemetry.trace import SpanKind
+from prometheus_client import Histogram
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from svckit.clock import now
+from svckit.db import Database
+from svckit.errors import (
+    BadRequest,
+    CareloopError,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+from svckit.problems import render
+from svckit.telemetry import continue_from, span, traceparent
+
+from gateway import domain, proxy, queries
+from gateway.limits import RateLimit
+from gateway.settings import Settings
+from gateway.tokens import Session, Tokens
+
+_SECONDS = Histogram(
+    "careloop_gateway_request_seconds",
+    "Time of a request at the edge, by resource and service",
+    ["service", "resource", "method", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+_log = structlog.get_logger("access")
+# what a refused client may still send while it learns so: a large upload's worth, not an endless one
+_DRAIN_BYTES = 256 * 1024 * 1024
+_DRAIN_S = 10.0
+_SMALL = 64 * 1024
+_FORGET_EVERY_S = 60.0
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="careloop"'}
+
+
+_ALLOW = ", ".join(sorted(domain.METHODS))
+
+
+class MethodNotAllowed(CareloopError):
+    status = 405
+    code = "method-not-allowed"
+
+
+class Exchange:
+    """One request and what became of it."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self._send = send
+        self.method: str = scope["method"]
+        self.status = 0
+        self.resource = "unmatched"
+        self.service = "gateway"
+        self.organisation_id = ""
+        self.extra: list[tuple[bytes, bytes]] = []
+        self._complete = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self.extra]
+        elif message["type"] == "http.response.body":
+            self._complete = not message.get("more_body", False)
+        await self._send(message)
+
+    def header(self, name: bytes) -> str:
+        for key, value in self.scope["headers"]:
+            if key == name:
+                return str(value.decode("latin-1"))
+        return ""
+
+    @property
+    def declared(self) -> int | None:
+        """The declared length of the body, 0 for none, None when it comes in chunks."""
+        if self.header(b"transfer-encoding"):
+            return None
+        length = self.header(b"content-length")
+        return int(length) if length else 0
+
+    async def refuse(self, error: CareloopError) -> None:
+        """Answer with the problem; a client in the middle of a large body gets to read it."""
+        if self.status:
+            return
+        large = self.declared is None or self.declared > _SMALL
+        if self.declared and not large:
+            await proxy.drain(self.receive, limit=_SMALL, timeout_s=_DRAIN_S)
+        response = render(error)
+        if large:
+            response.headers["Connection"] = "close"
+        start = {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
+        body = b"" if self.method == "HEAD" else bytes(response.body)
+        await self.send(start)
+        await self.send({"type": "http.response.body", "body": body, "more_body": True})
+        if large:
+            await proxy.drain(self.receive, limit=_DRAIN_BYTES, timeout_s=_DRAIN_S)
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Edge:
+    """The outer application: `app` answers what is ours, the proxy the rest."""
+
+    def __init__(self, app: ASGIApp, db: Database, settings: Settings, tokens: Tokens) -> None:
+        self._app = app
+        self._db = db
+        self._settings = settings
+        self._tokens = tokens
+        self._proxy = proxy.Proxy(settings)
+        self._limit = RateLimit(settings.rate_limit, settings.rate_window_s)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            async with self._opened():
+                await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(Exchange(scope, receive, send))
+
+    async def _answer(self, exchange: Exchange) -> None:
+        started = perf_counter()
+        with (
+            continue_from(exchange.header(b"traceparent")),
+            span(f"{exchange.method} request", kind=SpanKind.SERVER) as current,
+        ):
+            try:
+                await self._handle(exchange)
+            except CareloopError as error:
+                await exchange.refuse(error)
+            finally:
+                took = perf_counter() - started
+                # `/v1/cases/{id}` and its kin are one name: a path holds ids, a resource none
+                current.update_name(f"{exchange.method} {exchange.resource}")
+                current.set_attribute("http.route", exchange.resource)
+                current.set_attribute("http.response.status_code", exchange.status)
+                labels = (exchange.service, exchange.resource, exchange.method)
+                _SECONDS.labels(*labels, str(exchange.status)).observe(took)
+                _log.info(
+                    "request",
+                    method=exchange.method,
+                    resource=exchange.resource,
+                    upstream=exchange.service,
+                    status=exchange.status,
+                    organisation_id=exchange.organisation_id,
+                    ms=round(took * 1000, 1),
+                )
+
+    async def _handle(self, exchange: Exchange) -> None:
+        raw_path: bytes = exchange.scope["raw_path"]
+        if not domain.is_canonical(raw_path):
+            raise BadRequest("The path is not in its canonical form.", code="path-not-canonical")
+        if exchange.header(b"content-encoding"):
+            raise UnsupportedMediaType("Send the body without a content coding.")
+        path = raw_path.decode("ascii")
+        if path in domain.OPEN:
+            exchange.resource = path
+            await self._ours(exchange)
+            return
+        route = domain.route_of(path)
+        exchange.resource = f"/v1/{route.resource}"
+        exchange.service = route.service or "gateway"
+        if exchange.method not in domain.METHODS:
+            raise MethodNotAllowed("This method is not offered.", headers={"Allow": _ALLOW})
+        session = self._authenticated(exchange)
+        domain.check_scope(route, exchange.method, session.caller.scopes)
+        exchange.extra = self._limit.take(session.caller.organisation_id)
+        if route.service is None:
+            await self._ours(exchange)
+            return
+        upload = domain.is_upload(route, exchange.method)
+        limit = self._settings.max_upload_bytes if upload else self._settings.max_body_bytes
+        self._check_length(exchange, limit)
+        identity = self._tokens.internal(session, route.service)
+        await self._proxy.forward(
+            route.service, identity, exchange.scope, exchange.receive, exchange.send, limit=limit
+        )
+
+    def _authenticated(self, exchange: Exchange) -> Session:
+        """Return the session of the bearer token (RFC 6750 s2.1; the header only)."""
+        scheme, _, token = exchange.header(b"authorization").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("An access token is needed.", headers=_CHALLENGE)
+        session = self._tokens.check(token.strip())
+        exchange.organisation_id = session.caller.organisation_id
+        return session
+
+    async def _ours(self, exchange: Exchange) -> None:
+        """Let our own routes answer, with the body read whole: it is small."""
+        limit = self._settings.max_body_bytes
+        self._check_length(exchange, limit)
+        receive = exchange.receive
+        if exchange.declared != 0:
+            body = await proxy.read_whole(
+                exchange.receive, limit=limit, timeout_s=self._settings.body_timeout_s
+            )
+            receive = proxy.replayed(body)
+        headers = [h for h in exchange.scope["headers"] if h[0] != b"traceparent"]
+        headers.append((b"traceparent", traceparent().encode()))
+        await self._app({**exchange.scope, "headers": headers}, receive, exchange.send)
+
+    @staticmethod
+    def _check_length(exchange: Exchange, limit: int) -> None:
+        if (exchange.declared or 0) > limit:
+            raise proxy.too_large(limit)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[None]:
+        await self._proxy.open()
+        await self._refresh()
+        refreshing = asyncio.create_task(self._keep_fresh())
+        try:
+            yield
+        finally:
+            refreshing.cancel()
+            with suppress(asyncio.CancelledError):
+                await refreshing
+            await self._proxy.close()
+
+    async def _keep_fresh(self) -> None:
+        """Follow revocations; while the database is away the last known stand."""
+        forget_at = perf_counter() + _FORGET_EVERY_S
+        while True:
+            await asyncio.sleep(self._settings.revocation_poll_s)
+            try:
+                await self._refresh()
+                if perf_counter() >= forget_at:
+                    forget_at = perf_counter() + _FORGET_EVERY_S
+                    async with self._db.begin() as tx:
+                        await queries.forget_expired(tx, now())
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("revocations cannot be read", error=type(error).__name__)
+
+    async def _refresh(self) -> None:
+        async with self._db.read() as session:
+            tokens, clients = await queries.revoked(session, now())
+        self._tokens.revoked.tokens, self._tokens.revoked.clients = tokens, clients

@@ -1,0 +1,151 @@
+"""Tables of the gateway: who takes part, what they agreed, and who may see what because of it."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+from svckit import db
+from svckit.db import Id
+
+from gateway.domain import Basis, Decision, OrganisationKind
+
+
+class Base(db.Base):
+    __abstract__ = True
+    metadata: ClassVar[MetaData] = MetaData(naming_convention=db.NAMING)
+
+
+class Organisation(Base):
+    __tablename__ = "organisation"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    kind: Mapped[OrganisationKind]
+    name: Mapped[str]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class Client(Base):
+    """A program of an organisation. A sandbox client may have a secret instead of keys."""
+
+    __tablename__ = "client"
+    __table_args__ = (Index(None, "organisation_id", "id"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(Id, ForeignKey("organisation.id"))
+    name: Mapped[str]
+    jwks: Mapped[dict[str, Any]]
+    algorithms: Mapped[list[str]]
+    scopes: Mapped[list[str]]
+    purposes: Mapped[list[str]]
+    sandbox: Mapped[bool]
+    secret_hash: Mapped[str | None]
+    active: Mapped[bool]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class Agreement(Base):
+    """The ceiling of what one custodian shares with an organisation or a kind of organisation."""
+
+    __tablename__ = "agreement"
+    __table_args__ = (
+        CheckConstraint("(recipient_id IS NULL) <> (recipient_kind IS NULL)", name="one_recipient"),
+        CheckConstraint("valid_from < valid_to", name="period"),
+        Index(None, "custodian_id", "recipient_id"),
+        Index(None, "recipient_id"),
+        Index(None, "recipient_kind"),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    custodian_id: Mapped[str] = mapped_column(Id, ForeignKey("organisation.id"))
+    recipient_id: Mapped[str | None] = mapped_column(Id, ForeignKey("organisation.id"))
+    recipient_kind: Mapped[OrganisationKind | None]
+    purposes: Mapped[list[str]]
+    classes: Mapped[list[str]]
+    consent_classes: Mapped[list[str]]
+    legal_basis: Mapped[str]
+    retention_days: Mapped[int]
+    valid_from: Mapped[datetime]
+    valid_to: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class Consent(Base):
+    """What a person decided; `recipient_id` null speaks of whoever asks."""
+
+    __tablename__ = "consent"
+    __table_args__ = (Index(None, "custodian_id", "id"), Index(None, "recorded_by_id", "id"))
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    person_id: Mapped[str] = mapped_column(Id)
+    custodian_id: Mapped[str] = mapped_column(Id, ForeignKey("organisation.id"))
+    recorded_by_id: Mapped[str] = mapped_column(Id, ForeignKey("organisation.id"))
+    recipient_id: Mapped[str | None] = mapped_column(Id, ForeignKey("organisation.id"))
+    decision: Mapped[Decision]
+    classes: Mapped[list[str]]
+    purposes: Mapped[list[str]]
+    valid_from: Mapped[datetime]
+    valid_to: Mapped[datetime | None]
+    decided_at: Mapped[datetime]
+    active: Mapped[bool]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class Grant(Base):
+    """One reason under one agreement why a recipient may see something of a person."""
+
+    __tablename__ = "grant_"
+    __table_args__ = (
+        UniqueConstraint("basis_id", "basis", "agreement_id", "custodian_id", "recipient_id"),
+        Index(None, "custodian_id", "id"),
+        Index(None, "recipient_id", "id"),
+        Index(None, "recipient_id", "person_id"),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    custodian_id: Mapped[str] = mapped_column(Id)
+    recipient_id: Mapped[str] = mapped_column(Id)
+    person_id: Mapped[str] = mapped_column(Id)
+    case_id: Mapped[str | None] = mapped_column(Id)
+    agreement_id: Mapped[str] = mapped_column(Id, ForeignKey("agreement.id"))
+    classes: Mapped[list[str]]
+    purposes: Mapped[list[str]]
+    basis: Mapped[Basis]
+    basis_id: Mapped[str] = mapped_column(Id)
+    valid_from: Mapped[datetime]
+    valid_to: Mapped[datetime | None]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class Person(Base):
+    """Replica: which organisation registered a person; no more is known here."""
+
+    __tablename__ = "person"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    custodian_id: Mapped[str] = mapped_column(Id)
+
+
+class AssertionUse(Base):
+    """A client assertion that has been used: `jti` once for each `iss`, over all replicas."""
+
+    __tablename__ = "assertion_use"
+    __table_args__ = (Index(None, "expires_at"),)
+
+    client_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    jti: Mapped[str] = mapped_column(Id, primary_key=True)
+    expires_at: Mapped[datetime]
+
+
+class RevokedToken(Base):
+    __tablename__ = "revoked_token"
+    __table_args__ = (Index(None, "expires_at"),)
+
+    jti: Mapped[str] = mapped_column(Id, primary_key=True)
+    expires_at: Mapped[datetime]

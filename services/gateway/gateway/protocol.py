@@ -1,0 +1,196 @@
+"""uvicorn's httptools protocol with the limits it lacks.
+
+Measured on uvicorn 0.54: no deadline for headers, no limit on their size or number (60 MB pass),
+trailers merged into the request's headers, several Host fields and absolute targets accepted.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+HEAD_S = 5.0
+MAX_HEAD = 16 * 1024
+MAX_FIELDS = 64
+# fields that mean nothing twice; a second one is somebody's trick
+_ONCE = frozenset(
+    {b"host", b"authorization", b"content-type", b"content-length", b"transfer-encoding",
+     b"idempotency-key", b"if-match", b"if-none-match", b"range"}
+)  # fmt: skip
+_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+
+
+class Refusal(Exception):
+    """What is wrong with a request's head."""
+
+    def __init__(self, status: HTTPStatus, code: str) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+
+
+_TOO_LARGE = Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large")
+
+
+class HardenedProtocol(HttpToolsProtocol):
+    """Refuses a request before the application sees it; then the connection closes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = True
+        self._head_begun = False
+        self._fields_bytes = 0
+        self._unparsed_bytes = 0
+        self._refusal: Refusal | None = None
+        self._dead = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._dead:
+            return
+        self._unset_keepalive_if_required()
+        if self._in_head and self._deadline is None:
+            self._expect_head()
+        begun = self._head_begun
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # answered as plain HTTP; on_headers_complete has arranged that nothing follows
+            return
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or Refusal(HTTPStatus.BAD_REQUEST, "malformed-http"))
+            return
+        if begun and self._head_begun:
+            # one long field reaches on_header only when it ends: count what is still inside
+            self._unparsed_bytes += len(data)
+            if self._unparsed_bytes > MAX_HEAD:
+                self._refuse(_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = self._head_begun = True
+        self._fields_bytes = self._unparsed_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._guard(self._count, len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._guard(self._count, len(name) + len(value) + 4)
+        # a trailer: the request has been authorised by its head, nothing may be added to it
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._guard(self._check_head)
+        self._in_head = self._head_begun = False
+        self._fields_bytes = 0
+        self._stop_clock()
+        super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        super().on_message_complete()
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nothing is being answered; uvicorn has no cycle before the first request."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def _guard(self, check: Any, *args: int) -> None:
+        """Run a check inside a parser callback, whose exceptions the parser would swallow."""
+        try:
+            check(*args)
+        except Refusal as refusal:
+            self._refusal = refusal
+            raise
+
+    def _count(self, size: int) -> None:
+        self._fields_bytes += size
+        if self._fields_bytes > MAX_HEAD:
+            raise _TOO_LARGE
+        if len(self.headers) > MAX_FIELDS:
+            raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too-many-headers")
+
+    def _check_head(self) -> None:
+        if self.parser.get_method() not in _METHODS:
+            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed")
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "http-version")
+        if not self.url.startswith(b"/"):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "target-not-origin-form")
+        names = [name for name, _ in self.headers]
+        if names.count(b"host") != 1:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "host-not-single")
+        if any(names.count(name) > 1 for name in _ONCE):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "header-repeated")
+        if b"transfer-encoding" in names:
+            coding = dict(self.headers)[b"transfer-encoding"].lower()
+            if b"content-length" in names or coding != b"chunked":
+                raise Refusal(HTTPStatus.BAD_REQUEST, "transfer-encoding")
+            if self.parser.get_http_version() != "1.1":
+                raise Refusal(HTTPStatus.BAD_REQUEST, "transfer-encoding")
+
+    def _expect_head(self) -> None:
+        self._stop_clock()
+        self._deadline = self.loop.call_later(HEAD_S, self._too_slow)
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "headers-too-slow"))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._dead = True
+        self._stop_clock()
+        if self.transport.is_closing():
+            return
+        if not self._idle:
+            # an earlier request of this connection is still being answered: let that finish only
+            self.cycle.keep_alive = False
+            self.cycle.disconnected = self.cycle.more_body
+            self.cycle.message_event.set()
+            if self.cycle.disconnected:
+                self.transport.close()
+            return
+        self.transport.write(_problem(refusal))
+        self.transport.close()
+
+
+def _problem(refusal: Refusal) -> bytes:
+    status = refusal.status
+    body = orjson.dumps(
+        {
+            "type": f"urn:careloop:problem:{refusal.code}",
+            "title": status.phrase,
+            "status": status.value,
+            "code": refusal.code,
+            "detail": "The request's head is not acceptable.",
+        }
+    )
+    allow = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE\r\n" if status == 405 else ""  # noqa: PLR2004  # RFC 9110 s15.5.6
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        "Content-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\n{allow}"
+        "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body

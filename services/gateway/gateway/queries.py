@@ -1,0 +1,271 @@
+"""Every SELECT of the gateway. What is not the caller's own is not found."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, Select, delete, or_, select, true
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+from svckit.errors import NotFound
+from svckit.identity import Caller
+
+from gateway.domain import Basis, Scope
+from gateway.models import (
+    Agreement,
+    AssertionUse,
+    Client,
+    Consent,
+    Grant,
+    Organisation,
+    Person,
+    RevokedToken,
+)
+
+Row = TypeVar("Row", Organisation, Client, Agreement, Consent, Grant)
+
+
+def is_admin(caller: Caller) -> bool:
+    return Scope.ADMIN.value in caller.scopes
+
+
+async def find_organisation(tx: AsyncSession, organisation_id: str) -> Organisation | None:
+    return await tx.get(Organisation, organisation_id)
+
+
+async def get_organisation(
+    tx: AsyncSession, organisation_id: str, *, lock: bool = False
+) -> Organisation:
+    """Return an organisation; participants know each other. Raises NotFound."""
+    query = select(Organisation).where(Organisation.id == organisation_id)
+    return _known(await tx.scalar(_locked(query, lock)))
+
+
+async def list_organisations(tx: AsyncSession, after: str | None, limit: int) -> list[Organisation]:
+    """Return organisations, newest first, one more than the limit."""
+    return await _page(tx, select(Organisation), Organisation.id, after, limit)
+
+
+def _own_clients(caller: Caller) -> ColumnElement[bool]:
+    return true() if is_admin(caller) else Client.organisation_id == caller.organisation_id
+
+
+async def get_client(
+    tx: AsyncSession, caller: Caller, client_id: str, *, lock: bool = False
+) -> Client:
+    """Return a client the caller may see. Raises NotFound."""
+    query = select(Client).where(Client.id == client_id, _own_clients(caller))
+    return _known(await tx.scalar(_locked(query, lock)))
+
+
+async def list_clients(
+    tx: AsyncSession, caller: Caller, organisation_id: str | None, after: str | None, limit: int
+) -> list[Client]:
+    """Return the clients the caller may see, newest first, one more than the limit."""
+    query = select(Client).where(_own_clients(caller))
+    if organisation_id:
+        query = query.where(Client.organisation_id == organisation_id)
+    return await _page(tx, query, Client.id, after, limit)
+
+
+def _own_agreements(caller: Caller) -> ColumnElement[bool]:
+    if is_admin(caller):
+        return true()
+    return or_(
+        Agreement.custodian_id == caller.organisation_id,
+        Agreement.recipient_id == caller.organisation_id,
+        Agreement.recipient_kind == caller.kind,
+    )
+
+
+async def get_agreement(
+    tx: AsyncSession, caller: Caller, agreement_id: str, *, lock: bool = False
+) -> Agreement:
+    """Return an agreement the caller is a party of. Raises NotFound."""
+    query = select(Agreement).where(Agreement.id == agreement_id, _own_agreements(caller))
+    return _known(await tx.scalar(_locked(query, lock)))
+
+
+async def list_agreements(
+    tx: AsyncSession, caller: Caller, after: str | None, limit: int
+) -> list[Agreement]:
+    """Return the caller's agreements, newest first, one more than the limit."""
+    query = select(Agreement).where(_own_agreements(caller))
+    return await _page(tx, query, Agreement.id, after, limit)
+
+
+async def agreements_in_force(
+    tx: AsyncSession, custodian_id: str, recipient: Organisation, at: datetime
+) -> Sequence[Agreement]:
+    """Return what binds the two at that instant, oldest first."""
+    query = (
+        select(Agreement)
+        .where(
+            Agreement.custodian_id == custodian_id,
+            or_(
+                Agreement.recipient_id == recipient.id,
+                Agreement.recipient_kind == recipient.kind,
+            ),
+            Agreement.valid_from <= at,
+            or_(Agreement.valid_to.is_(None), Agreement.valid_to > at),
+        )
+        .order_by(Agreement.id)
+    )
+    return (await tx.scalars(query)).all()
+
+
+def _own_consents(caller: Caller) -> ColumnElement[bool]:
+    return or_(
+        Consent.custodian_id == caller.organisation_id,
+        Consent.recorded_by_id == caller.organisation_id,
+    )
+
+
+async def get_consent(
+    tx: AsyncSession, caller: Caller, consent_id: str, *, lock: bool = False
+) -> Consent:
+    """Return a consent the caller recorded or whose person it registered. Raises NotFound."""
+    query = select(Consent).where(Consent.id == consent_id, _own_consents(caller))
+    return _known(await tx.scalar(_locked(query, lock)))
+
+
+async def list_consents(
+    tx: AsyncSession, caller: Caller, person_id: str | None, after: str | None, limit: int
+) -> list[Consent]:
+    """Return the caller's consents, newest first, one more than the limit."""
+    query = select(Consent).where(_own_consents(caller))
+    if person_id:
+        query = query.where(Consent.person_id == person_id)
+    return await _page(tx, query, Consent.id, after, limit)
+
+
+def _own_grants(caller: Caller) -> ColumnElement[bool]:
+    return or_(
+        Grant.custodian_id == caller.organisation_id, Grant.recipient_id == caller.organisation_id
+    )
+
+
+async def get_grant(tx: AsyncSession, caller: Caller, grant_id: str) -> Grant:
+    """Return a grant the caller gives or holds. Raises NotFound."""
+    query = select(Grant).where(Grant.id == grant_id, _own_grants(caller))
+    return _known(await tx.scalar(query))
+
+
+async def list_grants(
+    tx: AsyncSession, caller: Caller, person_id: str | None, after: str | None, limit: int
+) -> list[Grant]:
+    """Return the caller's grants, newest first, one more than the limit."""
+    query = select(Grant).where(_own_grants(caller))
+    if person_id:
+        query = query.where(Grant.person_id == person_id)
+    return await _page(tx, query, Grant.id, after, limit)
+
+
+async def grants_of(tx: AsyncSession, basis: Basis, basis_id: str) -> Sequence[Grant]:
+    """Return the grants with that reason, locked in one order."""
+    query = (
+        select(Grant)
+        .where(Grant.basis_id == basis_id, Grant.basis == basis)
+        .order_by(Grant.id)
+        .with_for_update()
+    )
+    return (await tx.scalars(query)).all()
+
+
+async def find_known_person(
+    tx: AsyncSession, caller: Caller, person_id: str, at: datetime
+) -> Person | None:
+    """Return a person the caller registered or holds a grant on at that instant."""
+    held = (
+        select(Grant.id)
+        .where(
+            Grant.recipient_id == caller.organisation_id,
+            Grant.person_id == person_id,
+            Grant.valid_from <= at,
+            or_(Grant.valid_to.is_(None), Grant.valid_to > at),
+        )
+        .exists()
+    )
+    query = select(Person).where(
+        Person.id == person_id, or_(Person.custodian_id == caller.organisation_id, held)
+    )
+    return await tx.scalar(query)
+
+
+async def put_person(tx: AsyncSession, person_id: str, custodian_id: str) -> None:
+    """Note who registered a person; the first word stands."""
+    statement = insert(Person).values(id=person_id, custodian_id=custodian_id)
+    await tx.execute(statement.on_conflict_do_nothing())
+
+
+async def find_login(tx: AsyncSession, client_id: str) -> tuple[Client, Organisation] | None:
+    """Return an active client and its organisation."""
+    query = (
+        select(Client, Organisation)
+        .join(Organisation, Organisation.id == Client.organisation_id)
+        .where(Client.id == client_id, Client.active)
+    )
+    row = (await tx.execute(query)).first()
+    return (row[0], row[1]) if row else None
+
+
+async def use_assertion(tx: AsyncSession, client_id: str, jti: str, expires_at: datetime) -> bool:
+    """Note the use of an assertion; False when it was used before, on whichever replica."""
+    statement = insert(AssertionUse).values(client_id=client_id, jti=jti, expires_at=expires_at)
+    used = await tx.execute(statement.on_conflict_do_nothing().returning(AssertionUse.jti))
+    return used.first() is not None
+
+
+async def revoke_token(tx: AsyncSession, jti: str, expires_at: datetime) -> None:
+    """Refuse the token from now on."""
+    statement = insert(RevokedToken).values(jti=jti, expires_at=expires_at)
+    await tx.execute(statement.on_conflict_do_nothing())
+
+
+async def revoked(tx: AsyncSession, at: datetime) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the ids of revoked tokens that live still, and of clients switched off."""
+    tokens = await tx.scalars(select(RevokedToken.jti).where(RevokedToken.expires_at > at))
+    clients = await tx.scalars(select(Client.id).where(~Client.active))
+    return frozenset(tokens), frozenset(clients)
+
+
+async def forget_expired(tx: AsyncSession, at: datetime) -> None:
+    """Drop assertions and revocations that their own expiry has made moot."""
+    for table in (AssertionUse, RevokedToken):
+        await tx.execute(delete(table).where(table.expires_at < at))
+
+
+async def first_admin(tx: AsyncSession, kind: str) -> tuple[Organisation, Client] | None:
+    """Return the oldest client with the admin scope, and its organisation."""
+    query = (
+        select(Organisation, Client)
+        .join(Client, Client.organisation_id == Organisation.id)
+        .where(Organisation.kind == kind, Client.scopes.contains([Scope.ADMIN.value]))
+        .order_by(Client.id)
+        .limit(1)
+    )
+    row = (await tx.execute(query)).first()
+    return (row[0], row[1]) if row else None
+
+
+def _locked(query: Select[Row], lock: bool) -> Select[Row]:  # noqa: FBT001  # passed on as it comes
+    return query.with_for_update(key_share=True) if lock else query
+
+
+async def _page(
+    tx: AsyncSession,
+    query: Select[Row],
+    key: InstrumentedAttribute[str],
+    after: str | None,
+    limit: int,
+) -> list[Row]:
+    if after is not None:
+        query = query.where(key < after)
+    return list(await tx.scalars(query.order_by(key.desc()).limit(limit + 1)))
+
+
+def _known(found: Row | None) -> Row:
+    if found is None:
+        raise NotFound
+    return found

@@ -1,0 +1,213 @@
+"""Bodies of the gateway's resources. Unknown fields are refused; times carry an offset."""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Self, TypeVar
+
+import sharing
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from sharing.classes import NAMES
+from sharing.purposes import CODES
+from svckit.http import In, Out
+from svckit.ids import PATTERN
+
+from gateway.domain import Algorithm, Basis, Decision, OrganisationKind, Scope
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+AnyId = Annotated[str, StringConstraints(pattern=PATTERN)]
+
+
+def _choice(*values: str) -> StringConstraints:
+    return StringConstraints(pattern=f"^(?:{'|'.join(values)})$")
+
+
+ClassName = Annotated[str, _choice(*NAMES)]
+PurposeCode = Annotated[str, _choice(*CODES)]
+Classes = Annotated[list[ClassName], Field(min_length=1, max_length=len(NAMES))]
+Purposes = Annotated[list[PurposeCode], Field(min_length=1, max_length=len(CODES))]
+Open = sharing.classed("envelope")
+
+
+Item = TypeVar("Item")
+
+
+class OrganisationIn(In):
+    kind: OrganisationKind
+    name: Name
+
+
+class OrganisationPatch(In):
+    name: Name
+
+
+class OrganisationOut(Out):
+    id: Annotated[str, Open]
+    kind: Annotated[OrganisationKind, Open]
+    name: Annotated[str, Open]
+    version: Annotated[int, Open]
+    created_at: Annotated[datetime, Open]
+
+
+class JwkSet(In):
+    """RFC 7517 set of public keys: RSA of 2048 bits and more, P-256, P-384, Ed25519."""
+
+    keys: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=10)]
+
+
+class ClientIn(In):
+    organisation_id: AnyId
+    name: Name
+    jwks: JwkSet | None = None
+    algorithms: Annotated[list[Algorithm], Field(min_length=1, max_length=4)] = Field(
+        default_factory=lambda: list(Algorithm)
+    )
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
+    # the first is the one a token gets when none is asked for
+    purposes: Purposes
+    sandbox: bool = False
+
+    @model_validator(mode="after")
+    def _some_credential(self) -> Self:
+        if self.jwks is None and not self.sandbox:
+            raise ValueError("jwks is needed unless the client is marked sandbox")
+        return self
+
+
+class ClientPatch(In):
+    """What is left out stays; `active` false ends the client and its tokens within a second."""
+
+    name: Name | None = None
+    jwks: JwkSet | None = None
+    algorithms: Annotated[list[Algorithm], Field(min_length=1, max_length=4)] | None = None
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] | None = None
+    purposes: Purposes | None = None
+    active: bool | None = None
+
+
+class ClientOut(Out):
+    id: Annotated[str, Open]
+    organisation_id: Annotated[str, Open]
+    name: Annotated[str, Open]
+    jwks: Annotated[dict[str, Any], Open]
+    algorithms: Annotated[list[str], Open]
+    scopes: Annotated[list[str], Open]
+    purposes: Annotated[list[str], Open]
+    sandbox: Annotated[bool, Open]
+    active: Annotated[bool, Open]
+    version: Annotated[int, Open]
+    created_at: Annotated[datetime, Open]
+
+
+class NewClientOut(ClientOut):
+    # of a sandbox client, in the answer to the request that made it and never again
+    client_secret: Annotated[str | None, Open] = None
+
+
+class AgreementIn(In):
+    custodian_id: AnyId
+    recipient_id: AnyId | None = None
+    recipient_kind: OrganisationKind | None = None
+    purposes: Purposes
+    classes: Classes
+    # of the classes, those that need the person's permit on top
+    consent_classes: Annotated[list[ClassName], Field(max_length=len(NAMES))] = Field(
+        default_factory=list
+    )
+    legal_basis: Annotated[str, StringConstraints(max_length=200)] = ""
+    retention_days: Annotated[int, Field(ge=0, le=3650)] = 30
+    valid_from: AwareDatetime | None = None
+    valid_to: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.recipient_id is None) == (self.recipient_kind is None):
+            raise ValueError("exactly one of recipient_id and recipient_kind is needed")
+        if not set(self.consent_classes) <= set(self.classes):
+            raise ValueError("consent_classes must be among classes")
+        if self.recipient_id == self.custodian_id:
+            raise ValueError("an agreement needs two organisations")
+        _check_period(self.valid_from, self.valid_to)
+        return self
+
+
+class AgreementOut(Out):
+    id: Annotated[str, Open]
+    custodian_id: Annotated[str, Open]
+    recipient_id: Annotated[str | None, Open]
+    recipient_kind: Annotated[OrganisationKind | None, Open]
+    purposes: Annotated[list[str], Open]
+    classes: Annotated[list[str], Open]
+    consent_classes: Annotated[list[str], Open]
+    legal_basis: Annotated[str, Open]
+    retention_days: Annotated[int, Open]
+    valid_from: Annotated[datetime, Open]
+    valid_to: Annotated[datetime | None, Open]
+    ended_at: Annotated[datetime | None, Open]
+    version: Annotated[int, Open]
+    created_at: Annotated[datetime, Open]
+
+
+class ConsentIn(In):
+    person_id: AnyId
+    # left out: whoever asks
+    recipient_id: AnyId | None = None
+    decision: Decision
+    # a deny that names none denies everything
+    classes: Annotated[list[ClassName], Field(max_length=len(NAMES))] = Field(default_factory=list)
+    purposes: Annotated[list[PurposeCode], Field(max_length=len(CODES))] = Field(
+        default_factory=list
+    )
+    valid_from: AwareDatetime | None = None
+    valid_to: AwareDatetime | None = None
+    # when the person decided; the newest decision wins
+    decided_at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.decision == Decision.PERMIT and not (self.classes and self.purposes):
+            raise ValueError("a permit names its classes and purposes")
+        _check_period(self.valid_from, self.valid_to)
+        return self
+
+
+class ConsentOut(Out):
+    id: Annotated[str, Open]
+    person_id: Annotated[str, Open]
+    custodian_id: Annotated[str, Open]
+    recorded_by_id: Annotated[str, Open]
+    recipient_id: Annotated[str | None, Open]
+    decision: Annotated[Decision, Open]
+    classes: Annotated[list[str], Open]
+    purposes: Annotated[list[str], Open]
+    valid_from: Annotated[datetime, Open]
+    valid_to: Annotated[datetime | None, Open]
+    decided_at: Annotated[datetime, Open]
+    active: Annotated[bool, Open]
+    version: Annotated[int, Open]
+    created_at: Annotated[datetime, Open]
+
+
+class GrantOut(Out):
+    id: Annotated[str, Open]
+    custodian_id: Annotated[str, Open]
+    recipient_id: Annotated[str, Open]
+    person_id: Annotated[str, Open]
+    case_id: Annotated[str | None, Open]
+    agreement_id: Annotated[str, Open]
+    classes: Annotated[list[str], Open]
+    purposes: Annotated[list[str], Open]
+    basis: Annotated[Basis, Open]
+    basis_id: Annotated[str, Open]
+    valid_from: Annotated[datetime, Open]
+    valid_to: Annotated[datetime | None, Open]
+    version: Annotated[int, Open]
+    created_at: Annotated[datetime, Open]
+
+
+class PageOut(Out, Generic[Item]):
+    items: list[Item]
+    next: str | None
+
+
+def _check_period(starts: datetime | None, ends: datetime | None) -> None:
+    if ends and starts and ends <= starts:
+        raise ValueError("valid_to must be after valid_from")

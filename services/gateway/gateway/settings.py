@@ -1,0 +1,45 @@
+"""Settings of the gateway, read from GATEWAY_*."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+from svckit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """What every service has, and what the edge needs."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix="GATEWAY_", frozen=True, extra="ignore"
+    )
+
+    # private signing keys; made once if absent, mode 0600; all replicas share one file
+    key_file: Path
+    # where the services answer; a partner never learns these
+    case_url: str
+    referral_url: str
+    document_url: str
+    notify_url: str
+
+    # a document's bytes above this are refused with 413
+    max_upload_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    # requests one organisation may send in each window, per gateway process
+    rate_limit: int = Field(default=60_000, ge=1)
+    rate_window_s: int = Field(default=60, ge=1)
+    # sockets to the services; more concurrent requests than this wait
+    upstream_connections: int = Field(default=256, ge=1)
+    # a service that does not accept within this is taken for away
+    connect_timeout_s: float = Field(default=2.0, gt=0)
+    # a service that sends nothing for this long is taken for away
+    upstream_timeout_s: float = Field(default=30.0, gt=0)
+    # a partner that sends nothing of its body for this long is cut off with 408
+    body_timeout_s: float = Field(default=30.0, gt=0)
+    # how often revoked tokens and switched-off clients are looked up; the bound is 1 s
+    revocation_poll_s: float = Field(default=0.5, gt=0, le=1)
+
+    @cached_property
+    def token_endpoint(self) -> str:
+        return f"{self.issuer.rstrip('/')}/oauth/token"
