@@ -1,0 +1,42 @@
+"""The vectors of contracts/sharing through compiled SQL."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sharing import names_of, replica, sql, tables
+from sqlalchemy import insert, literal, select
+from svckit.db import Database, Id
+
+from tests.unit.sharing import worlds
+from tests.unit.sharing.vectors import NAMES, VECTORS
+
+
+@pytest.fixture(scope="module")
+def url(empty_database):
+    return empty_database()
+
+
+@pytest.fixture
+async def db(url) -> AsyncIterator[Database]:
+    database = Database(url, pool_size=1)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(replica.metadata.create_all)
+    yield database
+    await database.dispose()
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=NAMES)
+async def test_sql_sees_what_the_vector_says(db, vector):
+    row = vector["row"]
+    async with db.engine.connect() as connection:  # never committed: each vector stands alone
+        for name in ("agreement", "grant", "consent"):
+            for record in vector[f"{name}s"]:
+                await connection.execute(insert(getattr(tables, name)).values(worlds.coded(record)))
+        mask = sql.shared(
+            worlds.as_reader(vector["reader"]),
+            custodian=literal(row["custodian_id"], Id),
+            person=literal(row["person_id"], Id),
+            case=None if row["about_person"] else literal(row["case_id"], Id),
+            at=vector["at"],
+        )
+        assert names_of(await connection.scalar(select(mask))) == vector["sees"]

@@ -1,0 +1,31 @@
+import pytest
+from sharing import evaluate, names_of
+
+from tests.unit.sharing import oracle, worlds
+from tests.unit.sharing.vectors import NAMES, VECTORS
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=NAMES)
+def test_the_evaluator_sees_what_the_vector_says(vector):
+    facts = worlds.as_facts(vector["agreements"], vector["grants"], vector["consents"])
+    reader = worlds.as_reader(vector["reader"])
+    decision = evaluate(facts, reader, worlds.as_row(vector["row"]), at=vector["at"])
+    assert names_of(decision.mask) == vector["sees"]
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=NAMES)
+def test_the_oracle_sees_what_the_vector_says(vector):
+    agreements = {one["id"]: one for one in vector["agreements"]}
+    seen = oracle.sees(
+        vector["reader"],
+        vector["row"],
+        agreements,
+        vector["grants"],
+        vector["consents"],
+        now=vector["at"],
+    )
+    assert seen == set(vector["sees"])
+
+
+def test_no_two_vectors_have_one_name():
+    assert len(set(NAMES)) == len(NAMES)
