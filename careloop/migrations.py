@@ -1,7 +1,11 @@
-"""Brings every service's database to its newest revision before the services start."""
+"""Brings every service's database to its newest revision before the services start.
+
+One child process migrates them all: each `python -m <service> migrate` would first import a whole
+service, 2 s of a core, where the migration itself takes 0.3 s.
+"""
 
 import asyncio
-import os
+import json
 import re
 import subprocess
 import sys
@@ -28,36 +32,31 @@ def head(folder: Path) -> str | None:
 
 
 def upgrade(machine: Machine) -> list[str]:
-    """Migrate the databases that are behind, all at once; return the services migrated.
+    """Migrate the databases that are behind; return the services migrated.
 
     Raises:
         StartFailure: a migration failed; its last lines are in the message.
     """
     behind = asyncio.run(_behind(machine))
-    running = [
-        (
-            part,
-            subprocess.Popen(
-                [sys.executable, "-m", part.package, "migrate"],
-                env={**os.environ, **machine.environment(part)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-                preexec_fn=dies_with_parent(),  # noqa: PLW1509 - prctl only, no locks taken
-            ),
-        )
+    if not behind:
+        return []
+    work = {
+        part.name: [str(migrations(part).parent), machine.database_url(part.database)]
         for part in behind
-    ]
-    failures = []
-    for part, process in running:
-        output, _ = process.communicate()
-        (machine.layout.logs / f"{part.name}.migrate.log").write_text(output)
-        if process.returncode != 0:
-            failures.append(f"{part.name} does not migrate: {output.strip()[-800:]}")
-    if failures:
-        raise StartFailure("\n".join(failures))
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "careloop.migrations"],
+        input=json.dumps(work),  # not an argument: others can read those, and it holds passwords
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        start_new_session=True,
+        preexec_fn=dies_with_parent(),
+    )
+    (machine.layout.logs / "migrate.log").write_text(done.stdout)
+    if done.returncode != 0:
+        raise StartFailure(f"the databases do not migrate:\n{done.stdout.strip()[-1500:]}")
     return [part.name for part in behind]
 
 
@@ -79,3 +78,16 @@ async def _revision(machine: Machine, part: Part) -> str | None:
     finally:
         await connection.close()
     return revision
+
+
+def _work() -> None:
+    """Be the child: read which package goes to which database from standard input."""
+    from svckit import migrate  # noqa: PLC0415 - Alembic, which the parent does not need
+
+    for name, (package, url) in json.load(sys.stdin).items():
+        sys.stdout.write(f"{name}\n")
+        migrate.upgrade(Path(package), url)
+
+
+if __name__ == "__main__":
+    _work()
