@@ -1,6 +1,7 @@
 """Apache Kafka as the event log: topics, producer; the group member is in `kafka_consumer`."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -47,14 +48,27 @@ class KafkaLog:
         for name, code, *_ in answer.topic_errors:
             if code not in {0, _TOPIC_EXISTS}:
                 raise LogError(f"topic {name} could not be created: error {code}")
+            if code == 0:
+                await self._await_topic(name)
+
+    async def _await_topic(self, name: str) -> None:
+        """Wait until brokers know the topic just created: they learn of it a moment later."""
+        deadline = time.monotonic() + _REQUEST_MS / 1000
+        while (await self._ask(name)).error_code:
+            if time.monotonic() > deadline:
+                raise LogError(f"topic {name} was created, but no broker knows it")
+            await asyncio.sleep(0.05)
 
     async def identity(self, topic: str) -> str:
-        async with self._admin() as admin:
-            answer = await admin._send_request(TopicIdRequest(topic))  # noqa: SLF001  # no public way to send
-        found = TopicIdentity.of(answer)
+        found = await self._ask(topic)
         if found.error_code:
             raise LogError(f"no topic {topic}: error {found.error_code}")
         return found.identity
+
+    async def _ask(self, topic: str) -> TopicIdentity:
+        async with self._admin() as admin:
+            # The client has no public way to send a request of ours.
+            return TopicIdentity.of(await admin._send_request(TopicIdRequest(topic)))  # noqa: SLF001
 
     async def producer(self) -> "KafkaProducer":
         client = AIOKafkaProducer(

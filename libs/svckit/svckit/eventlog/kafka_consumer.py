@@ -39,6 +39,7 @@ class KafkaConsumer(ConsumerRebalanceListener):
     def __init__(self, client: AIOKafkaConsumer) -> None:
         self._client = client
         self._placed: set[TopicPartition] = set()
+        self._bounds: dict[TopicPartition, tuple[int, int]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -83,6 +84,7 @@ class KafkaConsumer(ConsumerRebalanceListener):
             # A position at all, so that the client neither asks the broker for one nor fetches.
             self._client.seek(partition, 0)
         self._client.pause(*assigned)
+        self._bounds.clear()
 
     def unplaced(self) -> set[TopicPartition]:
         return self._assigned() - self._placed
@@ -92,15 +94,27 @@ class KafkaConsumer(ConsumerRebalanceListener):
 
     async def place(self, partition: TopicPartition, offset: int) -> None:
         at = Partition(*partition)
-        with told():
-            first = (await self._client.beginning_offsets([at]))[at]
-            end = (await self._client.end_offsets([at]))[at]
+        first, end = self._bounds.pop(partition, (1, 0))
+        if not first <= offset <= end:
+            first, end = await self._ask(partition)
         if offset > end or 0 < offset < first:
             raise OffsetLost(f"{partition.topic}/{partition.partition} has no offset {offset}")
         if partition in self._assigned():
             self._client.seek(at, max(offset, first))
             self._client.resume(at)
             self._placed.add(partition)
+
+    async def _ask(self, partition: TopicPartition) -> tuple[int, int]:
+        """Ask for the bounds of all partitions not yet placed, and remember those of the others.
+
+        One at a time, each question would wait behind a fetch of those placed before (0.5 s).
+        """
+        wanted = [Partition(*each) for each in self.unplaced() | {partition}]
+        with told():
+            first = await self._client.beginning_offsets(wanted)
+            end = await self._client.end_offsets(wanted)
+        self._bounds = {TopicPartition(*at): (first[at], end[at]) for at in wanted}
+        return self._bounds.pop(partition)
 
     def unplace(self, partition: TopicPartition) -> None:
         self._placed.discard(partition)
