@@ -1,0 +1,1 @@
+"""Owns client records and persons, the case file, its plan, tasks, notes and timeline."""

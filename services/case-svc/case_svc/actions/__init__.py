@@ -1,0 +1,1 @@
+"""One function a verb: load and lock, ask the rule, write, tell."""

@@ -1,0 +1,61 @@
+"""Who may write into a case, and what a new row of it looks like.
+
+The custodian writes everything. An organisation that sees coordination adds rows of its own and
+changes those. For everybody else there is nothing to write to: NotFound.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sharing import DataClass
+from svckit.clock import now
+from svckit.errors import NotFound
+from svckit.identity import Caller
+from svckit.ids import new_id
+
+from case_svc.models import CaseFile
+from case_svc.models.base import InCase, Versioned
+from case_svc.queries.visible import Seen
+
+
+def require_custodian(file: CaseFile, caller: Caller) -> None:
+    """Raises NotFound unless the case is the caller's own."""
+    if file.custodian_id != caller.organisation_id:
+        raise NotFound
+
+
+def require_contributor(seen: Seen[CaseFile], caller: Caller) -> None:
+    """Raises NotFound unless the caller may add rows of its own to the case."""
+    own = seen.row.custodian_id == caller.organisation_id
+    if not own and not seen.mask & DataClass.COORDINATION:
+        raise NotFound
+
+
+def require_author(row: InCase, file: CaseFile, caller: Caller) -> None:
+    """Raises NotFound unless the caller wrote the row or is the case's custodian."""
+    if caller.organisation_id not in (row.custodian_id, file.custodian_id):
+        raise NotFound
+
+
+def authored(prefix: str, caller: Caller, at: datetime | None = None) -> dict[str, Any]:
+    """Return the columns that every new resource of the caller's has."""
+    at = at or now()
+    return {
+        "id": new_id(prefix),
+        "version": 1,
+        "custodian_id": caller.organisation_id,
+        "created_at": at,
+        "updated_at": at,
+        "created_by": caller.actor,
+    }
+
+
+def in_case(prefix: str, caller: Caller, file: CaseFile, classes: DataClass) -> dict[str, Any]:
+    """Return the columns that every new row of the case has."""
+    return {**authored(prefix, caller), "case_id": file.id, "classes": int(classes)}
+
+
+def touch(row: Versioned) -> None:
+    """Raise the version: exactly once for each event of the row."""
+    row.version += 1
+    row.updated_at = now()

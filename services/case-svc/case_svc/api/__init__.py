@@ -1,0 +1,14 @@
+"""Routes, one line of work each, in URL order."""
+
+from case_svc.api import cases, needs, people, persons, plan, tasks, types, work
+
+ROUTERS = [
+    persons.router,
+    types.router,
+    cases.router,
+    people.router,
+    needs.router,
+    plan.router,
+    work.router,
+    tasks.router,
+]

@@ -1,0 +1,1 @@
+"""The rules of the case file: pure, one module per noun, tables before functions."""

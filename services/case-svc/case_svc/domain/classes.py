@@ -1,0 +1,73 @@
+"""Which data classes a row needs, by its kind, its labels and its code.
+
+Labels are HL7 v3 ActCode sensitivity codes: SUD substance use, MH mental health, SDV sexual
+assault, abuse or domestic violence.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from sharing.classes import DataClass
+
+
+class Label(StrEnum):
+    SUD = "SUD"
+    MH = "MH"
+    SDV = "SDV"
+
+
+class NoteKind(StrEnum):
+    CLINICAL = "clinical"
+    COORDINATION = "coordination"
+    CONTACT = "contact"
+
+
+LABEL_CLASS: Mapping[Label, DataClass] = MappingProxyType(
+    {
+        Label.SUD: DataClass.SUBSTANCE_USE,
+        Label.MH: DataClass.BEHAVIORAL,
+        Label.SDV: DataClass.SAFETY,
+    }
+)
+
+NOTE_CLASS: Mapping[NoteKind, DataClass] = MappingProxyType(
+    {
+        NoteKind.CLINICAL: DataClass.NOTES | DataClass.CLINICAL,
+        NoteKind.COORDINATION: DataClass.NOTES,
+        NoteKind.CONTACT: DataClass.NOTES,
+    }
+)
+
+# What another organisation writes into a case is seen by the case's custodian: it was written
+# into that custodian's file. Sensitive classes are not: those need their own grant and consent.
+FILED = (
+    DataClass.COORDINATION | DataClass.NEEDS | DataClass.PLAN | DataClass.NOTES | DataClass.OUTCOME
+)
+
+# A case shows itself to whoever may learn of its coordination or of its outcome.
+CASE_SHOWS = DataClass.COORDINATION | DataClass.OUTCOME
+RECORD_SHOWS = DataClass.IDENTITY | DataClass.CONTACT | DataClass.FINANCIAL
+
+SENSITIVE_NEEDS: Mapping[str, Label] = MappingProxyType(
+    {"intimate-partner-violence": Label.SDV, "elder-abuse": Label.SDV}
+)
+
+
+def of_labels(labels: Iterable[Label]) -> DataClass:
+    """Return the classes the labels add."""
+    needed = DataClass(0)
+    for label in labels:
+        needed |= LABEL_CLASS[label]
+    return needed
+
+
+def of_note(kind: NoteKind, labels: Iterable[Label]) -> DataClass:
+    """Return every class needed to learn that the note exists."""
+    return NOTE_CLASS[kind] | of_labels(labels)
+
+
+def of_need(category: str, labels: Iterable[Label] = ()) -> DataClass:
+    """Return every class needed to learn that the need exists."""
+    label = SENSITIVE_NEEDS.get(category)
+    return DataClass.NEEDS | of_labels(labels) | of_labels([label] if label else [])

@@ -1,0 +1,5 @@
+from case_svc.models import Base
+from sharing import replica
+from svckit import migrate, tables
+
+migrate.run_env(Base.metadata, tables.metadata, replica.metadata)

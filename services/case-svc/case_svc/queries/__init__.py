@@ -1,0 +1,1 @@
+"""Every read, starting from what the caller may see."""

@@ -1,0 +1,180 @@
+"""Cases: one, locked, listed, counted. Filters on a field match only where the field is seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sharing import DataClass, sql
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.errors import NotFound
+from svckit.identity import Caller
+
+from case_svc.domain.cases import CaseStatus, Phase
+from case_svc.domain.needs import NeedCategory, NeedStatus
+from case_svc.domain.plan import GoalStatus
+from case_svc.domain.tasks import OPEN
+from case_svc.models import CaseFile, CasePhase, CaseReader, ExternalNumber, Goal, Need, Note, Task
+from case_svc.models.base import InCase
+from case_svc.queries.visible import (
+    Seen,
+    case_seen,
+    joined_row_mask,
+    row_mask,
+    shows_case,
+    shows_row,
+)
+
+
+@dataclass(frozen=True)
+class CaseFilter:
+    """What a list of cases may be narrowed by; None does not narrow."""
+
+    status: CaseStatus | None = None
+    phase: Phase | None = None
+    person_id: str | None = None
+    need: NeedCategory | None = None
+    worker: str | None = None
+    number: str | None = None
+    custodian_id: str | None = None
+    opened_since: datetime | None = None
+    updated_since: datetime | None = None
+
+
+async def get_case(tx: AsyncSession, caller: Caller, case_id: str) -> Seen[CaseFile]:
+    """Return the case. Raises NotFound, also when it is not the caller's to see."""
+    return await _one(tx, _visible(caller, CaseFile.id == case_id))
+
+
+async def lock_case(tx: AsyncSession, caller: Caller, case_id: str) -> Seen[CaseFile]:
+    """Return the case locked: every write below it comes after this. Raises NotFound."""
+    statement = _visible(caller, CaseFile.id == case_id).with_for_update(
+        of=CaseFile, key_share=True
+    )
+    return await _one(tx, statement.execution_options(populate_existing=True))
+
+
+async def find_case(tx: AsyncSession, case_id: str) -> CaseFile | None:
+    """Return the case locked, for an event: the caller is another service, not an organisation."""
+    statement = (
+        select(CaseFile).where(CaseFile.id == case_id).with_for_update(key_share=True)
+    ).execution_options(populate_existing=True)
+    return await tx.scalar(statement)
+
+
+async def list_cases(
+    tx: AsyncSession, caller: Caller, wanted: CaseFilter, after: str | None, limit: int
+) -> Sequence[Seen[CaseFile]]:
+    """Return up to `limit` cases, newest first, after the case of that id."""
+    statement = _listed(caller, wanted, CaseFile).order_by(CaseReader.case_id.desc()).limit(limit)
+    if after:
+        statement = statement.where(CaseReader.case_id < after)
+    return [Seen(*row) for row in (await tx.execute(statement)).tuples()]
+
+
+async def count_cases(tx: AsyncSession, caller: Caller, wanted: CaseFilter) -> int:
+    """Return how many cases the list would hold."""
+    listed = _listed(caller, wanted, CaseReader.case_id).subquery()
+    return await tx.scalar(select(func.count()).select_from(listed)) or 0
+
+
+async def list_phases(tx: AsyncSession, case_id: str) -> Sequence[CasePhase]:
+    """Return a case's stays in phases in their order; check the case first."""
+    statement = select(CasePhase).where(CasePhase.case_id == case_id).order_by(CasePhase.place)
+    return (await tx.scalars(statement)).all()
+
+
+async def count_rows(tx: AsyncSession, caller: Caller, file: CaseFile) -> dict[str, int]:
+    """Return the counts of rows of the case that the caller sees, in one statement."""
+    columns = {
+        "needs_open": _count(
+            caller, file, Need, Need.status.in_([NeedStatus.OPEN, NeedStatus.IN_PROGRESS])
+        ),
+        "tasks_open": _count(caller, file, Task, Task.status.in_(sorted(OPEN))),
+        "goals": _count(caller, file, Goal, Goal.lifecycle_status != GoalStatus.ENTERED_IN_ERROR),
+        "notes": _count(caller, file, Note, true()),
+    }
+    row = (await tx.execute(select(*columns.values()))).one()
+    return dict(zip(columns, row, strict=True))
+
+
+def _count(
+    caller: Caller, file: CaseFile, model: type[InCase], which: ColumnElement[bool]
+) -> ColumnElement[int]:
+    mask = row_mask(caller, model, file)
+    visible = shows_row(mask, model)
+    return select(func.count()).where(model.case_id == file.id, which, visible).scalar_subquery()
+
+
+def _visible(caller: Caller, which: ColumnElement[bool]) -> Select[Any]:
+    seen = case_seen(caller)
+    return select(CaseFile, seen.c.mask).join(seen, true()).where(which, shows_case(seen.c.mask))
+
+
+async def _one(tx: AsyncSession, statement: Select[Any]) -> Seen[CaseFile]:
+    row = (await tx.execute(statement)).tuples().first()
+    if row is None:
+        raise NotFound
+    return Seen(*row)
+
+
+def _listed(caller: Caller, wanted: CaseFilter, what: Any) -> Select[Any]:
+    """Drive from the caller's narrow reader table: first and deep pages then cost the same."""
+    seen = case_seen(caller)
+    return (
+        select(what, seen.c.mask)
+        .select_from(CaseReader)
+        .join(CaseFile, CaseFile.id == CaseReader.case_id)
+        .join(seen, true())
+        .where(
+            CaseReader.organisation_id == caller.organisation_id,
+            shows_case(seen.c.mask),
+            *_narrowed(caller, wanted, seen.c.mask),
+        )
+    )
+
+
+def _narrowed(
+    caller: Caller, wanted: CaseFilter, mask: ColumnElement[int]
+) -> list[ColumnElement[bool]]:
+    """A filter on a hidden field matches nothing."""
+    exact: list[tuple[str, ColumnElement[bool] | None]] = [
+        ("envelope", _equal(CaseFile.person_id, wanted.person_id)),
+        ("envelope", _equal(CaseFile.custodian_id, wanted.custodian_id)),
+        ("outcome", _equal(CaseFile.status, wanted.status)),
+        ("outcome", CaseFile.opened_at >= wanted.opened_since if wanted.opened_since else None),
+        ("coordination", _equal(CaseFile.phase, wanted.phase)),
+        ("coordination", _equal(CaseFile.worker, wanted.worker)),
+        (
+            "coordination",
+            CaseFile.updated_at >= wanted.updated_since if wanted.updated_since else None,
+        ),
+    ]
+    narrowed = [
+        and_(sql.may_filter(mask, needed), condition)
+        for needed, condition in exact
+        if condition is not None
+    ]
+    if wanted.need:
+        narrowed.append(_has(caller, Need, Need.category == wanted.need))
+    if wanted.number:
+        own = and_(sql.may_filter(mask, "coordination"), CaseFile.number == wanted.number)
+        other = _has(caller, ExternalNumber, ExternalNumber.value == wanted.number)
+        narrowed.append(or_(own, other))
+    return narrowed
+
+
+def _equal(column: Any, value: object) -> ColumnElement[bool] | None:
+    return None if value is None else column == value
+
+
+def _has(caller: Caller, model: type[InCase], which: ColumnElement[bool]) -> ColumnElement[bool]:
+    mask = joined_row_mask(caller, model)
+    found = select(literal(1)).where(model.case_id == CaseFile.id, which, shows_row(mask, model))
+    return found.correlate(CaseFile).exists()
+
+
+def shows_phases(seen: Seen[CaseFile]) -> bool:
+    """Tell whether the mask shows in which phases the case has been."""
+    return bool(seen.mask & DataClass.COORDINATION)

@@ -1,0 +1,90 @@
+"""The masks that every read of the case file begins with.
+
+A case: what grants open to the caller, and nothing at all while it is sealed. A row in a case: what
+its author opened, and for the case's custodian what others filed with it; only within a case that
+the caller sees.
+"""
+
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from sharing import sql
+from sqlalchemy import ColumnElement, Integer, and_, case, literal, select, type_coerce
+from sqlalchemy.sql.selectable import LateralFromClause
+from svckit.db import Id
+from svckit.identity import Caller
+
+from case_svc.domain.classes import CASE_SHOWS, FILED, RECORD_SHOWS
+from case_svc.models import CaseFile, ClientRecord
+from case_svc.models.base import InCase
+
+T = TypeVar("T")
+
+
+class Seen(NamedTuple, Generic[T]):
+    """A row with the mask of what the caller sees of it."""
+
+    row: T
+    mask: int
+
+
+def case_mask(caller: Caller) -> ColumnElement[int]:
+    """Return what the caller sees of the case of the row."""
+    given = sql.shared(
+        caller, custodian=CaseFile.custodian_id, person=CaseFile.person_id, case=CaseFile.id
+    )
+    foreign = CaseFile.custodian_id != caller.organisation_id
+    return case((and_(CaseFile.sealed, foreign), _nothing()), else_=given)
+
+
+def case_seen(caller: Caller) -> LateralFromClause:
+    """Return the lateral `mask` of a statement over CaseFile."""
+    return select(case_mask(caller).label("mask")).lateral("seen")
+
+
+def shows_case(mask: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return whether the mask shows that the case exists."""
+    return sql.may_see_any(mask, CASE_SHOWS)
+
+
+def row_mask(caller: Caller, model: type[InCase], file: CaseFile) -> ColumnElement[int]:
+    """Return what the caller sees of a row of this case, which the caller is known to see."""
+    given = sql.shared(
+        caller,
+        custodian=model.custodian_id,
+        person=literal(file.person_id, Id),
+        case=literal(file.id, Id),
+    )
+    if file.custodian_id == caller.organisation_id:
+        return given.op("|")(literal(int(FILED), Integer))
+    return given
+
+
+def joined_row_mask(caller: Caller, model: type[InCase]) -> ColumnElement[int]:
+    """Return the same for a row joined to its case."""
+    given = sql.shared(
+        caller, custodian=model.custodian_id, person=CaseFile.person_id, case=CaseFile.id
+    )
+    filed = case(
+        (CaseFile.custodian_id == caller.organisation_id, literal(int(FILED), Integer)),
+        else_=_nothing(),
+    )
+    return given.op("|")(filed)
+
+
+def shows_row(mask: ColumnElement[Any], model: type[InCase]) -> ColumnElement[bool]:
+    """Return whether the mask shows that the row exists."""
+    return sql.may_see(mask, type_coerce(model.classes, Integer))
+
+
+def record_mask(caller: Caller) -> ColumnElement[int]:
+    """Return what the caller sees of a client record."""
+    return sql.shared(caller, custodian=ClientRecord.custodian_id, person=ClientRecord.person_id)
+
+
+def shows_record(mask: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return whether the mask shows that the client record exists."""
+    return sql.may_see_any(mask, RECORD_SHOWS)
+
+
+def _nothing() -> ColumnElement[int]:
+    return literal(0, Integer)

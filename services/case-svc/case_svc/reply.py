@@ -1,0 +1,153 @@
+"""Rows to responses: what goes out is always projected by the mask of its row."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from fastapi import Response
+from pydantic import BaseModel
+from sharing import project
+from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.http import Out
+from svckit.idempotency import Reply
+from svckit.identity import Caller
+
+from case_svc import events
+from case_svc.domain.classes import Label, of_labels
+from case_svc.models import (
+    Activity,
+    Assessment,
+    CaseFile,
+    CaseType,
+    ClientRecord,
+    Decision,
+    ExternalNumber,
+    Goal,
+    Need,
+    Note,
+    Party,
+    Task,
+    TeamMember,
+)
+from case_svc.models.base import InCase
+from case_svc.queries import cases, persons, rows, tasks
+from case_svc.queries.visible import Seen
+from case_svc.schemas.cases import CaseOut, CaseTypeOut
+from case_svc.schemas.people import MemberOut, NumberOut, PartyOut
+from case_svc.schemas.persons import PersonOut, RecordOut
+from case_svc.schemas.plan import ActivityOut, AssessmentOut, GoalOut, NeedOut
+from case_svc.schemas.work import DecisionOut, NoteOut, TaskOut
+
+_OUT: dict[type[InCase], type[Out]] = {
+    Activity: ActivityOut,
+    Assessment: AssessmentOut,
+    Decision: DecisionOut,
+    ExternalNumber: NumberOut,
+    Goal: GoalOut,
+    Need: NeedOut,
+    Note: NoteOut,
+    Party: PartyOut,
+    Task: TaskOut,
+    TeamMember: MemberOut,
+}
+
+
+def show(out: type[BaseModel]) -> Callable[[Seen[Any]], dict[str, Any]]:
+    """Return how to show a row of that shape."""
+    return lambda seen: project(out.model_validate(seen.row), seen.mask)
+
+
+def row(seen: Seen[Any]) -> dict[str, Any]:
+    """Show a row of a case; of an assessment only the answers whose label the caller holds."""
+    body = show(_OUT[type(seen.row)])(seen)
+    for part in ("answers", "findings"):
+        if isinstance(seen.row, Assessment) and part in body:
+            body[part] = [each for each in body[part] if _holds(seen.mask, each.get("label"))]
+    return body
+
+
+def case(seen: Seen[CaseFile], counts: dict[str, int] | None = None) -> dict[str, Any]:
+    """Show a case; counts only where one case is asked for."""
+    shown = CaseOut.model_validate(seen.row)
+    if counts is None:
+        body = project(shown, seen.mask)
+        del body["counts"]
+        return body
+    shown = CaseOut.model_validate({**shown.model_dump(), "counts": counts})
+    return project(shown, seen.mask)
+
+
+def person(person_id: str, created_at: Any, records: list[Seen[ClientRecord]]) -> dict[str, Any]:
+    """Show a person as the records that the caller sees."""
+    shown = PersonOut(id=person_id, created_at=created_at, records=[])
+    return {**shown.model_dump(mode="json"), "records": [show(RecordOut)(each) for each in records]}
+
+
+def case_type(found: CaseType) -> dict[str, Any]:
+    """Show a case type: a template says nothing about a person."""
+    return CaseTypeOut.model_validate(found).model_dump(mode="json")
+
+
+def tagged(body: dict[str, Any], version: int) -> Response:
+    """Return a resource with its ETag."""
+    headers = {"ETag": f'"{version}"', "Cache-Control": "no-store"}
+    return Response(orjson.dumps(body), 200, headers, "application/json")
+
+
+def plain(body: dict[str, Any]) -> Response:
+    """Return a body that is no version of a resource."""
+    return Response(orjson.dumps(body), 200, {"Cache-Control": "no-store"}, "application/json")
+
+
+async def of_case(tx: AsyncSession, caller: Caller, file: CaseFile) -> Reply:
+    """Answer a command on a case with the case as reading it would."""
+    await tx.flush()
+    seen = await cases.get_case(tx, caller, file.id)
+    counts = await cases.count_rows(tx, caller, file)
+    return Reply(case(seen, counts), version=file.version, location=events.href(file))
+
+
+async def of_row(tx: AsyncSession, caller: Caller, changed: InCase) -> Reply:
+    """Answer a command on a row of a case with the row as reading it would."""
+    await tx.flush()
+    if isinstance(changed, Task):
+        seen: Seen[Any] = await tasks.get_task(tx, caller, changed.id)
+    else:
+        seen = await rows.get_row(tx, caller, type(changed), changed.case_id, changed.id)
+    return Reply(row(seen), version=changed.version, location=events.row_href(changed))
+
+
+async def of_record(tx: AsyncSession, caller: Caller, record: ClientRecord) -> Reply:
+    """Answer a command on a client record."""
+    seen = await persons.get_record(tx, caller, record.person_id, record.id)
+    where = f"/v1/persons/{record.person_id}/records/{record.id}"
+    return Reply(show(RecordOut)(seen), version=record.version, location=where)
+
+
+async def of_person(tx: AsyncSession, caller: Caller, record: ClientRecord) -> Reply:
+    """Answer a registration with the new person."""
+    found, records = await persons.get_person(tx, caller, record.person_id)
+    body = person(found.id, found.created_at, records)
+    return Reply(body, location=f"/v1/persons/{found.id}")
+
+
+async def of_type(_tx: AsyncSession, _caller: Caller, found: CaseType) -> Reply:
+    """Answer a command on a case type."""
+    return Reply(case_type(found), version=found.version, location=f"/v1/case-types/{found.id}")
+
+
+def created(
+    answer: Callable[[AsyncSession, Caller, Any], Awaitable[Reply]],
+) -> Callable[[AsyncSession, Caller, Any], Awaitable[Reply]]:
+    """Answer the same with 201."""
+
+    async def reply(tx: AsyncSession, caller: Caller, result: Any) -> Reply:
+        found = await answer(tx, caller, result)
+        return Reply(found.body, 201, version=found.version, location=found.location)
+
+    return reply
+
+
+def _holds(mask: int, label: str | None) -> bool:
+    needed = of_labels([Label(label)] if label else [])
+    return mask & needed == needed

@@ -1,0 +1,57 @@
+"""Field types of the edge: bounded text coming in, classed values going out."""
+
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+from pydantic import AwareDatetime, StringConstraints
+from sharing import classed
+from svckit.http import In, Out
+from svckit.ids import PATTERN
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Prose = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+Code = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\s\x00]+$")]
+IdIn = Annotated[str, StringConstraints(pattern=PATTERN)]
+Instant = AwareDatetime
+
+T = TypeVar("T")
+Envelope = Annotated[T, classed("envelope")]
+Identity = Annotated[T, classed("identity")]
+Contact = Annotated[T, classed("contact")]
+Coordination = Annotated[T, classed("coordination")]
+Needs = Annotated[T, classed("needs")]
+Plan = Annotated[T, classed("plan")]
+Clinical = Annotated[T, classed("clinical")]
+Notes = Annotated[T, classed("notes")]
+Financial = Annotated[T, classed("financial")]
+Outcome = Annotated[T, classed("outcome")]
+
+
+class Coding(In):
+    """A code of a terminology, as FHIR R4 Coding without its display."""
+
+    system: Line
+    code: Code
+
+
+class CodingOut(Out):
+    system: Envelope[str]
+    code: Envelope[str]
+
+
+class RowOut(Out):
+    """The envelope of every row: visible with the row itself."""
+
+    id: Envelope[str]
+    version: Envelope[int]
+    custodian_id: Envelope[str]
+    created_at: Envelope[datetime]
+    updated_at: Envelope[datetime]
+
+
+class InCaseOut(RowOut):
+    case_id: Envelope[str]
+
+
+class ReasonIn(In):
+    reason: Prose
