@@ -7,6 +7,7 @@ from sharing.classes import DataClass
 from sharing.tables import organisation
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.clock import now
 from svckit.identity import Caller
 
 from referral_svc.models import CaseFile
@@ -24,7 +25,12 @@ class Standing:
 async def find_standing(session: AsyncSession, caller: Caller, case_id: str) -> Standing | None:
     """Return the case with the caller's standing on it, None for a case not known (yet)."""
     mask = sql.shared(
-        caller, custodian=CaseFile.custodian_id, person=CaseFile.person_id, case=CaseFile.id
+        caller,
+        custodian=CaseFile.custodian_id,
+        person=CaseFile.person_id,
+        case=CaseFile.id,
+        # a grant may begin while this transaction waits for it
+        at=now(),
     )
     statement = select(
         CaseFile.person_id, CaseFile.custodian_id, sql.may_see(mask, "coordination").label("may")

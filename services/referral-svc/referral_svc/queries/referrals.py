@@ -33,6 +33,10 @@ Seen = Row[Referral, int]
 # a third party learns of a referral as a step of coordination, or by what came of it
 _ANY_OF = int(DataClass.COORDINATION | DataClass.OUTCOME)
 
+# a draft is not yet told to its owner
+_TOLD_OWNER = case((Referral.requested_at.is_not(None), Referral.owner_id), else_=null())
+_PARTIES = (Referral.requester_id, _TOLD_OWNER)
+
 
 @dataclass(frozen=True)
 class Filters:
@@ -47,16 +51,13 @@ class Filters:
 
 def visible(caller: Caller) -> tuple[Select[Referral, int], ColumnElement[int]]:
     """Return the statement of every referral the caller may see with its mask of data classes."""
-    # a draft is not yet told to its owner
-    told_owner = case((Referral.requested_at.is_not(None), Referral.owner_id), else_=null())
-    shared = sql.shared(
+    seen = sql.seen(
         caller,
         custodian=Referral.custodian_id,
         person=Referral.person_id,
         case=Referral.case_id,
-        parties=[Referral.requester_id, told_owner],
+        parties=_PARTIES,
     )
-    seen = select(shared.label("mask")).lateral("seen")
     mask: ColumnElement[int] = seen.c.mask
     needed = type_coerce(Referral.required_classes, Integer)
     statement = (
