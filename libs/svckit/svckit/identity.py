@@ -25,6 +25,8 @@ from svckit.errors import Forbidden, Unauthenticated, Unavailable
 
 TYPE = "careloop-int+jwt"
 _CACHE = 4096
+_LIFETIME_S = 60
+_TEXTS = ("org", "org_kind", "sub", "actor", "purpose", "scope", "jti")
 _log = structlog.get_logger("identity")
 
 
@@ -93,6 +95,10 @@ class Verifier:
             raise _refused() from error
         if claims["iss"] != self._issuer or claims["aud"] != self._audience:
             raise _refused()
+        if claims["exp"] - claims["iat"] > _LIFETIME_S:
+            raise _refused()
+        if not all(isinstance(claims.get(name), str) for name in _TEXTS):
+            raise _refused()
         return claims
 
     async def _keys_for(self, kid: str) -> KeySet:
@@ -126,6 +132,7 @@ rules = jwt.JWTClaimsRegistry(
     iss={"essential": True},
     aud={"essential": True},
     exp={"essential": True},
+    iat={"essential": True},
     sub={"essential": True},
     jti={"essential": True},
 )
