@@ -49,13 +49,20 @@ END $$;
 """
 
 
+_EXISTS = (
+    "SELECT EXISTS (SELECT FROM pg_tables"
+    " WHERE schemaname = current_schema() AND tablename = 'log_record')"
+)
+
+
 async def create(connection: Any) -> None:
     """Create the tables unless they exist; safe to run from many processes at once."""
     if await connection.fetchval("SELECT to_regclass('log_record')") is not None:
         return
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        if await connection.fetchval("SELECT to_regclass('log_record')") is None:
+        # to_regclass would answer from the session's cache of what was absent before the lock
+        if not await connection.fetchval(_EXISTS):
             await connection.execute(_SCHEMA)
 
 
