@@ -36,7 +36,7 @@ def app(db: Database) -> FastAPI:
     made = FastAPI()
     made.state.db = db
     problems.install(made)
-    Me = Annotated[Caller, Depends(somebody)]
+    Me = Annotated[Caller, Depends(somebody)]  # noqa: N806  # an alias of a type
 
     @made.post("/things")
     async def add(body: ThingIn, caller: Me, cmd: Create) -> Response:
