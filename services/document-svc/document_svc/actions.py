@@ -216,8 +216,8 @@ async def attach(
     Raises NotFound, NotCustodian, PreconditionFailed, ContentMissing, Withdrawn, Invalid for a
     target that is not the caller's, OtherPerson, AlreadyAttached.
     """
-    target = await _target(tx, caller, body, wait_s)
     seen = await queries.get(tx, caller, document_id)
+    target = await _target(tx, caller, body, wait_s)
     await queries.lock_readers(tx, seen.document.custodian_id, seen.document.person_id)
     document = await _current(tx, caller, document_id, expected)
     if target.person_id != document.person_id:
