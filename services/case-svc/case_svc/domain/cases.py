@@ -73,16 +73,6 @@ TYPE_MOVES: Mapping[str, tuple[frozenset[TypeStatus], TypeStatus]] = MappingProx
     }
 )
 
-OUTCOMES = (
-    "needs-met",
-    "needs-partly-met",
-    "needs-not-met",
-    "declined",
-    "lost-contact",
-    "moved-away",
-    "opened-in-error",
-)
-
 
 class InvalidTransition(Conflict):
     code = "invalid-transition"
