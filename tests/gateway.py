@@ -1,0 +1,365 @@
+"""A running gateway as partners meet it: a process of its own, a scripted service behind it.
+
+Nothing here uses code of the gateway: requests are plain httpx, assertions plain joserfc.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+from joserfc import jwt
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
+from svckit import testing
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+READY_WITHIN_S = 30.0
+_KEYS = {"ES256": "P-256", "ES384": "P-384"}
+
+
+def new_key(alg: str) -> Any:
+    if alg == "RS384":
+        return RSAKey.generate_key(2048, auto_kid=True)
+    if alg == "EdDSA":
+        return OKPKey.generate_key("Ed25519", auto_kid=True)
+    return ECKey.generate_key(_KEYS[alg], auto_kid=True)
+
+
+def public_set(*keys: Any) -> dict[str, Any]:
+    return {"keys": [key.as_dict(private=False) for key in keys]}
+
+
+def signed(key: Any, header: dict[str, Any], claims: dict[str, Any]) -> str:
+    """Sign whatever is given: a test's attacker keeps to no profile."""
+    registry = JWSRegistry(algorithms=list(JWSRegistry.algorithms), strict_check_header=False)
+    registry.max_header_length = 100_000
+    # joserfc warns of EdDSA's old name, which SMART clients use
+    with contextlib.suppress(ImportError):
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return jwt.encode(header, claims, key, registry=registry, default_type=None)
+    raise AssertionError
+
+
+@dataclass
+class Partner:
+    """One client of one organisation."""
+
+    url: str
+    organisation_id: str
+    client_id: str
+    key: Any = None
+    alg: str = "ES384"
+    _cached: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def token_endpoint(self) -> str:
+        return f"{self.url}/oauth/token"
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """Return good claims of an assertion; a change to None leaves the claim out."""
+        at = int(time.time())
+        claims = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": self.token_endpoint,
+            "iat": at,
+            "exp": at + 240,
+            "jti": secrets.token_hex(16),
+            **changes,
+        }
+        return {name: value for name, value in claims.items() if value is not None}
+
+    def header(self, **changes: Any) -> dict[str, Any]:
+        header = {"alg": self.alg, "typ": "JWT", "kid": self.key.kid, **changes}
+        return {name: value for name, value in header.items() if value is not None}
+
+    def form(self, assertion: str | None = None, **more: str) -> dict[str, str]:
+        return {
+            "grant_type": "client_credentials",
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": assertion or signed(self.key, self.header(), self.claims()),
+            **more,
+        }
+
+    def ask(self, assertion: str | None = None, **more: str) -> httpx.Response:
+        return httpx.post(self.token_endpoint, data=self.form(assertion, **more), trust_env=False)
+
+    def token(self, **more: str) -> str:
+        key = json.dumps(more, sort_keys=True)
+        if key not in self._cached:
+            answer = self.ask(**more)
+            assert answer.status_code == 200, answer.text
+            self._cached[key] = answer.json()["access_token"]
+        return self._cached[key]
+
+    def http(self, **headers: str) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.token()}", **headers},
+            trust_env=False,
+            timeout=30,
+        )
+
+    def post(
+        self, path: str, body: Any, *, key: str | None = None, **headers: str
+    ) -> httpx.Response:
+        with self.http() as http:
+            return http.post(
+                path, json=body, headers={"Idempotency-Key": key or secrets.token_hex(8), **headers}
+            )
+
+    def get(self, path: str, **params: Any) -> httpx.Response:
+        with self.http() as http:
+            return http.get(path, params=params)
+
+
+@dataclass
+class Seen:
+    """A request as the service behind the gateway got it, byte for byte."""
+
+    line: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    def header(self, name: bytes) -> bytes | None:
+        found = [value for key, value in self.headers if key == name]
+        assert len(found) < 2, f"{name!r} came twice"
+        return found[0] if found else None
+
+
+class Upstream(socketserver.ThreadingTCPServer):
+    """A service that does what the path says and remembers what it got."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.seen: list[Seen] = []
+        self.breaks = 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def last(self) -> Seen:
+        return self.seen[-1]
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: Upstream
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            while self._one():
+                pass
+
+    def _one(self) -> bool:
+        line = self.rfile.readline().rstrip(b"\r\n")
+        if not line:
+            return False
+        headers: list[tuple[bytes, bytes]] = []
+        while raw := self.rfile.readline().rstrip(b"\r\n"):
+            name, _, value = raw.partition(b":")
+            headers.append((name.lower(), value.strip()))
+        seen = Seen(line, headers, self._body(dict(headers)))
+        self.server.seen.append(seen)
+        return self._answer(seen, line.split(b" ")[1].partition(b"?")[0])
+
+    def _body(self, headers: dict[bytes, bytes]) -> bytes:
+        if headers.get(b"transfer-encoding") == b"chunked":
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+        return self.rfile.read(int(headers.get(b"content-length", 0)))
+
+    def _answer(self, seen: Seen, path: bytes) -> bool:
+        if path.endswith(b"/breaks") and self.server.breaks:
+            self.server.breaks -= 1
+            return False
+        if path.endswith(b"/halfway"):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+            return False
+        if path.endswith(b"/moved"):
+            self.wfile.write(
+                b"HTTP/1.1 302 Found\r\nLocation: http://evil.test/\r\nContent-Length: 0\r\n\r\n"
+            )
+            return True
+        if path.endswith(b"/zipped"):
+            self.wfile.write(
+                b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nZZZZ"
+            )
+            return True
+        if path.endswith(b"/leaks"):
+            self.wfile.write(
+                b"HTTP/1.1 200 OK\r\nServer: secret/1\r\nSet-Cookie: a=b\r\nKeep-Alive: 5\r\n"
+                b'ETag: "7"\r\nLink: </v1/cases?cursor=x>; rel="next"\r\nContent-Length: 2\r\n\r\nok'
+            )
+            return True
+        if path.endswith(b"/stream"):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(64):
+                self.wfile.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            self.wfile.write(b"0\r\n\r\n")
+            return True
+        body = json.dumps({"bytes": len(seen.body)}).encode()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        self.wfile.write(head % len(body) + (b"" if line_is_head(seen) else body))
+        return True
+
+
+def line_is_head(seen: Seen) -> bool:
+    return seen.line.startswith(b"HEAD ")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@dataclass
+class Gateway:
+    """The process, what is behind it, and the partners of a small network."""
+
+    url: str
+    port: int
+    database_url: str
+    key_file: Path
+    upstream: Upstream
+    admin: Partner
+    clinic: Partner = field(init=False)
+    pantry: Partner = field(init=False)
+    payer: Partner = field(init=False)
+    outsider: Partner = field(init=False)
+
+    def organisation(self, kind: str, name: str) -> str:
+        answer = self.admin.post("/v1/organisations", {"kind": kind, "name": name})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def client(
+        self,
+        organisation_id: str,
+        *purposes: str,
+        alg: str = "ES384",
+        scopes: str = "",
+        **more: Any,
+    ) -> Partner:
+        key = new_key(alg)
+        body = {
+            "organisation_id": organisation_id,
+            "name": "a client",
+            "jwks": public_set(key),
+            "algorithms": [alg],
+            "scopes": (scopes or testing.ALL_SCOPES.removesuffix(" admin")).split(),
+            "purposes": list(purposes),
+            **more,
+        }
+        answer = self.admin.post("/v1/clients", body)
+        assert answer.status_code == 201, answer.text
+        return Partner(self.url, organisation_id, answer.json()["id"], key, alg)
+
+    def sql(self, statement: str, *values: Any) -> list[Any]:
+        async def run() -> list[Any]:
+            connection = await asyncpg.connect(self.database_url)
+            try:
+                return list(await connection.fetch(statement, *values))
+            finally:
+                await connection.close()
+
+        return testing.apart(run())
+
+    def raw(self, data: bytes, *, timeout: float = 10.0) -> bytes:
+        """Send bytes as they are and return all that comes until the connection closes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as wire:
+            wire.sendall(data)
+            got = b""
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                while chunk := wire.recv(65536):
+                    got += chunk
+            return got
+
+
+@contextlib.contextmanager
+def running(database_url: str, folder: Path, **settings: str) -> Iterator[Gateway]:
+    """Run `python -m gateway serve` with a small network and yield it."""
+    port, upstream = free_port(), Upstream()
+    url = f"http://127.0.0.1:{port}"
+    values = {
+        "issuer": url,
+        "internal_jwks_url": f"{url}/.well-known/internal-jwks.json",
+        "port": str(port),
+        "key_file": str(folder / "keys.json"),
+        "case_url": upstream.url,
+        "referral_url": upstream.url,
+        "document_url": upstream.url,
+        "notify_url": f"http://127.0.0.1:{free_port()}",
+        "replica_wait_s": "0.3",
+        **settings,
+    }
+    environment = {**os.environ, **testing.environment("gateway", database_url, **values)}
+    admin_key = new_key("ES384")
+    jwks = folder / "admin.jwks"
+    jwks.write_text(json.dumps(public_set(admin_key)))
+    command = [sys.executable, "-m", "gateway"]
+    made = subprocess.run(
+        [*command, "bootstrap", "--jwks", str(jwks)],
+        env=environment,
+        capture_output=True,
+        check=True,
+    )
+    first = json.loads(made.stdout)
+    log = (folder / "gateway.log").open("wb")
+    process = subprocess.Popen([*command, "serve"], env=environment, stdout=log, stderr=log)
+    try:
+        _await_ready(url, process, folder)
+        admin = Partner(url, first["organisation_id"], first["client_id"], admin_key)
+        yield Gateway(url, port, database_url, folder / "keys.json", upstream, admin)
+    finally:
+        process.terminate()
+        process.wait(20)
+        log.close()
+        upstream.shutdown()
+        upstream.server_close()
+
+
+def with_partners(found: Gateway) -> Gateway:
+    """Add a clinic, a social service, a payer and an outsider, one signature algorithm each."""
+    found.clinic = found.client(found.organisation("clinic", "Lakeside"), "TREAT")
+    pantry = found.organisation("social-service", "Harbor")
+    found.pantry = found.client(pantry, "COC", alg="RS384")
+    found.payer = found.client(found.organisation("payer", "Meridian"), "HOPERAT", alg="EdDSA")
+    found.outsider = found.client(found.organisation("clinic", "Elsewhere"), "TREAT", alg="ES256")
+    return found
+
+
+def _await_ready(url: str, process: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
+                return
+        time.sleep(0.05)
+    raise AssertionError((folder / "gateway.log").read_text()[-3000:])
