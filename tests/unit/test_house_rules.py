@@ -1,7 +1,8 @@
 """The house rules that no linter knows, read off the source itself.
 
-A read outside `queries` carries `# unscoped: <why>` on its line: it bypasses what the caller may
-see, and says what it is for instead.
+A read outside `queries` carries `# unscoped: <why>` on its line or just above: it bypasses what the caller may
+see, and says what it is for instead. `readers.py` of the actions needs none: it fills the narrow tables
+that lists are driven from, by INSERT … SELECT.
 """
 
 import ast
@@ -71,7 +72,8 @@ def reads(source):
             and isinstance(called.value, ast.Name)
             and called.value.id in {"tx", "session"}
         )
-        if (is_select or is_get) and not re.search(r"# unscoped: \w", lines[node.lineno - 1]):
+        around = "\n".join(lines[max(0, node.lineno - 2) : node.lineno])
+        if (is_select or is_get) and not re.search(r"# unscoped: \w", around):
             yield node.lineno
 
 
@@ -79,7 +81,7 @@ def test_services_read_only_in_queries():
     found = [
         _place(path, line)
         for path, source in SOURCES
-        if "queries" not in (path.stem, path.parent.name)
+        if "queries" not in (path.stem, path.parent.name) and path.stem != "readers"
         for line in reads(source)
     ]
     assert found == []
@@ -92,6 +94,7 @@ def test_services_read_only_in_queries():
         ("row = await tx.get(Case, case_id)", [1]),
         ("row = await session.get_one(\n    Case, case_id\n)", [1]),
         ("row = select(Case)  # unscoped: fills the reader table", []),
+        ("# unscoped: fills the reader table\nrow = select(Case)", []),
         ("row = select(Case)  # unscoped:", [1]),
         ("row = data.get('id')", []),
     ],

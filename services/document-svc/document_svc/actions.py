@@ -222,7 +222,7 @@ async def attach(
     document = await _current(tx, caller, document_id, expected)
     if target.person_id != document.person_id:
         raise domain.OtherPerson("The document is about another person.")
-    if await tx.get(Link, (document.id, target.anchor, target.id)):
+    if await tx.get(Link, (document.id, target.anchor, target.id)):  # unscoped: both already seen
         raise domain.AlreadyAttached("The document is attached to it already.")
     _rise(document)
     link = _link(document, target)

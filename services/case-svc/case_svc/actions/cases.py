@@ -94,7 +94,7 @@ async def close(
     """
     file = await own(tx, caller, case_id, expected)
     status = rules.move(file.status, Command.CLOSE)
-    case_type = await tx.get_one(CaseType, file.type_id)
+    case_type = await tx.get_one(CaseType, file.type_id)  # unscoped: of a case already seen
     rules.check_outcome(body.outcome_code, case_type.outcomes)
     file.status, file.closed_at, file.status_reason = status, now(), None
     file.outcome_code, file.outcome_note = body.outcome_code, body.note

@@ -23,7 +23,7 @@ async def enter(
     file = (await cases.lock_case(tx, caller, case_id)).row
     require_custodian(file, caller)
     check_version(file.version, expected)
-    case_type = await tx.get_one(CaseType, file.type_id)
+    case_type = await tx.get_one(CaseType, file.type_id)  # unscoped: of a case already seen
     rules.may_enter(file.status, case_type.mode, case_type.phases, file.phase, phase)
     stays = await leave(tx, file)
     again = [each for each in stays if (each.phase, each.cycle) == (phase, file.cycle)]

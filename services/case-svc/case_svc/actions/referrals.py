@@ -56,7 +56,7 @@ async def _remember(
 ) -> str | None:
     """Keep the referral's last state; return the need it was made for, found once."""
     change = data["change"]
-    known = await tx.get(ReferralState, data["id"])
+    known = await tx.get(ReferralState, data["id"])  # unscoped: an event asks, no caller
     need_id = known.need_id if known else change.get("need_id")
     if need_id is None:
         need_id = (await plan.unmet_needs(tx, file.id)).get(change["need_category"])

@@ -82,7 +82,7 @@ async def referral_accepted(tx: AsyncSession, referral: "Referral", at: datetime
 async def referral_completed(tx: AsyncSession, referral_id: str, at: datetime) -> None:
     """Keep what was shared readable for as long as each agreement says, then end it."""
     for grant in await queries.grants_of(tx, Basis.REFERRAL, referral_id):
-        agreement = await tx.get_one(Agreement, grant.agreement_id)
+        agreement = await tx.get_one(Agreement, grant.agreement_id)  # unscoped: an event asks
         ends = at + timedelta(days=agreement.retention_days)
         if grant.valid_to is None or grant.valid_to > ends:
             grant.valid_to = ends
