@@ -15,7 +15,9 @@ _LIVING = ("requested", "accepted", "started", "held", "completed")
 
 
 async def case_opened(tx: AsyncSession, event: Received) -> None:
-    """Remember the case."""
+    """Remember the case; a sealed one is told without its person and takes no documents."""
+    if event.data["person_id"] is None:
+        return
     await actions.know_case(
         tx,
         case_id=event.subject,
