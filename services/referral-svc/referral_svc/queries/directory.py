@@ -59,7 +59,7 @@ def _conditions(search: Search) -> list[ColumnElement[bool]]:
     if search.area:
         area = func.unnest(Service.areas).column_valued("area")
         wanted = area.contains(search.area.strip().lower(), autoescape=True)
-        found.append(select(literal(1)).select_from(area).where(wanted).exists())
+        found.append(select(area).where(wanted).exists())
     if search.status:
         found.append(Service.status == search.status)
     if search.age is not None:
