@@ -215,7 +215,7 @@ class Consumer:
             )
             await inbox.move(tx, self._reader.consumer, at, record.offset + 1, log_id)
         self._watch.moved(at, record.offset + 1)
-        self._count([("unknown", "parked")])
+        self._count([("unknown", "parked")], poisonous=1)
         _log.error("event parked", topic=at.topic, offset=record.offset, reason=_reason(error))
 
     async def _guard(self, tx: AsyncSession) -> None:
@@ -226,13 +226,12 @@ class Consumer:
             _STOPPED.labels(self._reader.consumer).set(1)
             raise TooManyParked(f"{blocked} keys are blocked, {parked} events parked in a minute")
 
-    def _count(self, outcomes: Sequence[tuple[str, str]]) -> None:
+    def _count(self, outcomes: Sequence[tuple[str, str]], poisonous: int = 0) -> None:
         now = time.monotonic()
         for kind, outcome in outcomes:
             known = kind if kind in self._reader.handlers else "unknown"
             _DONE.labels(self._reader.consumer, known, outcome).inc()
-        parked = sum(outcome == "parked" for _, outcome in outcomes)
-        self._minute.append((now, len(outcomes), parked))
+        self._minute.append((now, len(outcomes), poisonous))
         while self._minute[0][0] < now - 60:
             self._minute.popleft()
 

@@ -152,7 +152,13 @@ def _jobs(
             _serve(service.wrap(app, running) if service.wrap else app, service, settings, stop)
         )
     if "relay" in roles and service.publishes and running.log:
-        jobs.append(Relay(settings.database_url, running.log, service.publishes).run(stop))
+        relay = Relay(
+            settings.database_url,
+            running.log,
+            service.publishes,
+            source=f"careloop/{service.name}",
+        )
+        jobs.append(relay.run(stop))
     if "consume" in roles and service.topics and running.log:
         consumer = Consumer(running.db, running.log, service.name, service.topics, service.handlers)
         jobs.append(consumer.run(stop))

@@ -13,7 +13,9 @@ async def main(url, group, topic):
         for at in member.unplaced():
             await member.place(at, 0)
         async with member.batches(limit=1, wait_s=0.1) as batches:
-            print(len(await member.ends()), sum(len(found) for found in batches.values()), flush=True)
+            print(
+                len(await member.ends()), sum(len(found) for found in batches.values()), flush=True
+            )
 
 
 asyncio.run(main(*sys.argv[1:]))

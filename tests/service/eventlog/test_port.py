@@ -30,7 +30,11 @@ async def test_a_record_is_read_as_it_was_sent(log, topic, group):
     (found,) = await read(member, 1)
     await member.close()
     assert (found.topic, found.offset) == (topic, 0)
-    assert (found.key, dict(found.headers), found.value) == ("schlüssel".encode(), {"n": b"7"}, b"7")
+    assert (found.key, dict(found.headers), found.value) == (
+        "schlüssel".encode(),
+        {"n": b"7"},
+        b"7",
+    )
 
 
 async def test_offsets_have_no_gaps_with_many_producers(log, topic, group):
