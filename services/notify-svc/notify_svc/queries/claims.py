@@ -96,7 +96,7 @@ _PICK = text(
         WHERE e.id = ANY(:endpoints)
     ) p
     LEFT JOIN sharing_organisation o ON o.id = p.organisation_id
-    WHERE p.turn <= CASE WHEN p.slow THEN :slow ELSE :healthy END
+    WHERE p.turn <= CASE WHEN p.slow THEN CAST(:slow AS bigint) ELSE CAST(:healthy AS bigint) END
     """
 )
 
