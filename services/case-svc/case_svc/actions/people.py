@@ -92,6 +92,8 @@ async def join(tx: AsyncSession, caller: Caller, case_id: str, body: MemberIn) -
     file = (await cases.lock_case(tx, caller, case_id)).row
     require_custodian(file, caller)
     require_open(file.status)
+    if file.sealed:
+        raise Conflict("A sealed case has no care team.", code="case-sealed")
     if not await people.is_known(tx, body.organisation_id):
         raise Invalid(
             "There is no such organisation in the network.",

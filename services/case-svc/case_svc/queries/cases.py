@@ -70,7 +70,7 @@ async def list_cases(
     statement = _listed(caller, wanted, CaseFile).order_by(CaseReader.case_id.desc()).limit(limit)
     if after:
         statement = statement.where(CaseReader.case_id < after)
-    return [Seen(*row) for row in (await tx.execute(statement)).tuples()]
+    return [Seen(*row) for row in (await tx.execute(statement))]
 
 
 async def count_cases(tx: AsyncSession, caller: Caller, wanted: CaseFilter) -> int:
@@ -113,7 +113,7 @@ def _visible(caller: Caller, which: ColumnElement[bool]) -> Select[Any]:
 
 
 async def _one(tx: AsyncSession, statement: Select[Any]) -> Seen[CaseFile]:
-    row = (await tx.execute(statement)).tuples().first()
+    row = (await tx.execute(statement)).first()
     if row is None:
         raise NotFound
     return Seen(*row)

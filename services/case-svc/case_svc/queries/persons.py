@@ -110,7 +110,7 @@ async def records_of(tx: AsyncSession, caller: Caller, person_ids: Sequence[str]
     """Return the visible records by person, oldest first, in one statement."""
     statement = _records(caller).where(ClientRecord.person_id.in_(person_ids))
     found: dict[str, list[Seen[ClientRecord]]] = {}
-    for row in (await tx.execute(statement.order_by(ClientRecord.id))).tuples():
+    for row in await tx.execute(statement.order_by(ClientRecord.id)):
         found.setdefault(row[0].person_id, []).append(Seen(*row))
     return found
 
@@ -136,7 +136,7 @@ def _narrowed(caller: Caller, number: str | None, q: str | None) -> list[ColumnE
 
 
 async def _record(tx: AsyncSession, statement: Select[Any]) -> Seen[ClientRecord]:
-    row = (await tx.execute(statement)).tuples().first()
+    row = (await tx.execute(statement)).first()
     if row is None:
         raise NotFound
     return Seen(*row)

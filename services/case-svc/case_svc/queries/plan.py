@@ -20,7 +20,7 @@ async def unmet_needs(tx: AsyncSession, case_id: str) -> dict[str, str]:
         .where(Need.case_id == case_id, Need.status.in_(UNMET))
         .order_by(Need.id.desc())
     )
-    return {str(category): need for category, need in (await tx.execute(statement)).tuples()}
+    return {str(category): need for category, need in (await tx.execute(statement))}
 
 
 async def find_need(tx: AsyncSession, case_id: str, need_id: str) -> Need | None:

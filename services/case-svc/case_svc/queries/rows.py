@@ -31,7 +31,7 @@ async def list_rows(
     statement = _visible(caller, model, file).where(*which).order_by(model.id.desc()).limit(limit)
     if after:
         statement = statement.where(model.id < after)
-    return [Seen(*row) for row in (await tx.execute(statement)).tuples()]
+    return [Seen(*row) for row in (await tx.execute(statement))]
 
 
 async def get_row(
@@ -48,7 +48,7 @@ async def row_of(
     """Return one row of a case at hand; current when the case is locked. Raises NotFound."""
     statement = _visible(caller, model, file).where(model.id == row_id)
     found = await tx.execute(statement.execution_options(populate_existing=True))
-    row = found.tuples().first()
+    row = found.first()
     if row is None:
         raise NotFound
     return Seen(*row)
@@ -70,7 +70,7 @@ async def list_timeline(
             TimelineEntry.case_id == case_id, TimelineEntry.id == after
         )
         statement = statement.where(TimelineEntry.place < place.scalar_subquery())
-    return [Seen(*row) for row in (await tx.execute(statement)).tuples()]
+    return [Seen(*row) for row in (await tx.execute(statement))]
 
 
 def _visible(caller: Caller, model: Any, file: CaseFile) -> Select[Any]:

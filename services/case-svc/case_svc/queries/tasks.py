@@ -28,7 +28,7 @@ class TaskFilter:
 
 async def get_task(tx: AsyncSession, caller: Caller, task_id: str) -> Seen[Task]:
     """Return the task. Raises NotFound."""
-    row = (await tx.execute(_visible(caller).where(Task.id == task_id))).tuples().first()
+    row = (await tx.execute(_visible(caller).where(Task.id == task_id))).first()
     if row is None:
         raise NotFound
     return Seen(*row)
@@ -55,7 +55,7 @@ async def list_tasks(
     )
     if after:
         statement = statement.where(TaskReader.task_id < after)
-    return [Seen(*row) for row in (await tx.execute(statement)).tuples()]
+    return [Seen(*row) for row in (await tx.execute(statement))]
 
 
 def _narrowed(wanted: TaskFilter) -> list[ColumnElement[bool]]:
