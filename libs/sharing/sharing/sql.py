@@ -122,7 +122,15 @@ def _seen(
     parties: tuple[Column, ...],
 ) -> LateralFromClause:
     mask = _shared(reader, custodian, person, case, parties, None, None)
-    # correlated in full: left alone, SQLAlchemy would give the lateral a FROM of its own
+    return lateral(mask)
+
+
+def lateral(mask: ColumnElement[int]) -> LateralFromClause:
+    """Return a mask made of the row's columns as a lateral to join `on true()`: column `mask`.
+
+    Correlated in full: left alone, SQLAlchemy gives the lateral a FROM of its own, and every row is
+    joined to the masks of all the others.
+    """
     return select(mask.label("mask")).correlate_except(None).lateral()
 
 

@@ -116,7 +116,7 @@ async def records_of(tx: AsyncSession, caller: Caller, person_ids: Sequence[str]
 
 
 def _records(caller: Caller) -> Select[Any]:
-    seen = select(record_mask(caller).label("mask")).lateral("seen")
+    seen = sql.lateral(record_mask(caller))
     return select(ClientRecord, seen.c.mask).join(seen, true()).where(shows_record(seen.c.mask))
 
 

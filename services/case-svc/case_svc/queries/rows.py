@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from sharing import sql
 from sqlalchemy import ColumnElement, Select, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
@@ -74,7 +75,7 @@ async def list_timeline(
 
 
 def _visible(caller: Caller, model: Any, file: CaseFile) -> Select[Any]:
-    seen = select(row_mask(caller, model, file).label("mask")).lateral("seen")
+    seen = sql.lateral(row_mask(caller, model, file))
     return (
         select(model, seen.c.mask)
         .join(seen, true())

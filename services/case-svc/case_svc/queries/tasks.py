@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sharing import sql
 from sqlalchemy import ColumnElement, Select, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
@@ -73,8 +74,8 @@ def _narrowed(wanted: TaskFilter) -> list[ColumnElement[bool]]:
 
 
 def _visible(caller: Caller) -> Select[Any]:
-    of_case = select(case_mask(caller).label("mask")).lateral("of_case")
-    seen = select(joined_row_mask(caller, Task).label("mask")).lateral("seen")
+    of_case = sql.lateral(case_mask(caller))
+    seen = sql.lateral(joined_row_mask(caller, Task))
     return (
         select(Task, seen.c.mask)
         .join(CaseFile, CaseFile.id == Task.case_id)

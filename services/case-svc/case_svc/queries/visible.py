@@ -8,7 +8,7 @@ the caller sees.
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sharing import sql
-from sqlalchemy import ColumnElement, Integer, and_, case, literal, select, type_coerce
+from sqlalchemy import ColumnElement, Integer, and_, case, literal, type_coerce
 from sqlalchemy.sql.selectable import LateralFromClause
 from svckit.db import Id
 from svckit.identity import Caller
@@ -38,7 +38,7 @@ def case_mask(caller: Caller) -> ColumnElement[int]:
 
 def case_seen(caller: Caller) -> LateralFromClause:
     """Return the lateral `mask` of a statement over CaseFile."""
-    return select(case_mask(caller).label("mask")).lateral("seen")
+    return sql.lateral(case_mask(caller))
 
 
 def shows_case(mask: ColumnElement[Any]) -> ColumnElement[bool]:
