@@ -3,7 +3,7 @@
 import base64
 import contextlib
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -11,11 +11,11 @@ from document_svc.app import create_app
 from document_svc.consumer import HANDLERS
 from document_svc.settings import Settings
 from sqlalchemy import event, text
+from svckit.clock import now
 from svckit.cloudevents import Received
 from svckit.ids import new_id
 
 SERVICE = "document-svc"
-SOON = timedelta(days=30)
 PURPOSE = {"clinic": "TREAT", "social-service": "COC", "payer": "HOPERAT", "coordinator": "COC"}
 CONTENT = b"%PDF-1.7 care plan, visit of the second week\n" * 40
 
@@ -53,7 +53,7 @@ class World:
             subject=subject,
             version=1,
             key=subject,
-            time=datetime.now(UTC),
+            time=now(),
             data={
                 "id": subject,
                 "version": 1,
@@ -89,7 +89,7 @@ class World:
         """An agreement and a grant under it; returns the grant's id."""
         custodian = custodian or self.clinic
         kind = self.kinds[recipient]
-        since = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+        since = (now() - timedelta(minutes=1)).isoformat()
         agreement, grant = new_id("agr"), new_id("grt")
         common = {"purposes": [PURPOSE[kind]], "classes": classes, "valid_from": since}
         await self.tell("organisation.registered", recipient, self.about(), kind=kind, name="x")
@@ -130,9 +130,9 @@ class World:
             decision=decision,
             classes=classes,
             purposes=[PURPOSE[kind]],
-            valid_from=(datetime.now(UTC) - timedelta(minutes=1)).isoformat(),
+            valid_from=(now() - timedelta(minutes=1)).isoformat(),
             valid_to=None,
-            decided_at=datetime.now(UTC).isoformat(),
+            decided_at=now().isoformat(),
         )
 
     def token(self, organisation, **more):

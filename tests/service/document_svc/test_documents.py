@@ -5,7 +5,6 @@ import re
 
 import jsonschema_rs
 import orjson
-import pytest
 from svckit.contracts import schema_of
 from svckit.ids import new_id
 
@@ -63,11 +62,11 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("change", "pointer"), BAD, ids=range(len(BAD)))
-async def test_a_declaration_that_is_not_acceptable_names_the_field(world, change, pointer):
-    answer = await world.add(world.client(world.clinic), **change)
-    assert answer.status_code == 422, answer.text
-    assert pointer in {error["pointer"] for error in answer.json()["errors"]}
+async def test_a_declaration_that_is_not_acceptable_names_the_field(world):
+    for change, pointer in BAD:
+        answer = await world.add(world.client(world.clinic), **change)
+        assert answer.status_code == 422, change
+        assert pointer in {error["pointer"] for error in answer.json()["errors"]}, change
     assert await world.scalar("SELECT count(*) FROM document") == 0
 
 

@@ -80,11 +80,8 @@ def store():
         )
         yield endpoint
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        process.kill()
+        process.wait(20)
         shutil.rmtree(folder, ignore_errors=True)
 
 
