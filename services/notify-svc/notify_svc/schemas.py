@@ -82,11 +82,11 @@ class AttemptOut(Out):
 class DeliveryOut(Out):
     id: Annotated[str, Envelope]
     endpoint_id: Annotated[str, Envelope]
-    event_id: Annotated[str, Envelope, Field(validation_alias="message_id")]
+    event_id: Annotated[str, Envelope]
     event_type: Annotated[str, Envelope]
     status: Annotated[Status, Envelope]
     reason: Annotated[str | None, Envelope]
-    attempt_count: Annotated[int, Envelope, Field(validation_alias="attempts")]
+    attempt_count: Annotated[int, Envelope]
     next_attempt_at: Annotated[datetime | None, Envelope]
     created_at: Annotated[datetime, Envelope]
     ended_at: Annotated[datetime | None, Envelope]

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from notify_svc.domain import kinds
 
@@ -23,3 +25,14 @@ def test_filters_are_kept_in_their_short_form_each_once():
 def test_every_kind_survives_the_way_out_and_back(kind):
     assert kinds.short(kinds.full(kind)) == kind
     assert kind in kinds.patterns_of(kinds.full(kind))
+
+
+SHARING = {"organisation", "agreement", "consent", "grant"}
+CONTRACTS = Path(__file__).parents[3] / "contracts" / "events"
+
+
+def test_every_event_of_the_contracts_is_told_or_belongs_to_the_sharing_administration():
+    written = {path.name.removesuffix(".v1.schema.json") for path in CONTRACTS.glob("*.schema.json")}
+    told = {kind for kind in written if kind.split(".")[0] not in SHARING}
+    assert told, "no contracts found"
+    assert told <= kinds.KINDS

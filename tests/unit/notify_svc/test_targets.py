@@ -91,7 +91,9 @@ def test_a_public_https_url_is_accepted(url):
     check(url, PUBLIC)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9999/hook", "http://localhost:1/", "https://[::1]:5/"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9999/hook", "http://localhost:1/", "https://[::1]:5/"]
+)
 def test_the_sandbox_allows_http_and_loopback(url):
     check(url, SANDBOX)
 

@@ -1,10 +1,10 @@
 """An event becomes feed items and deliveries, in the transaction that takes it from the inbox."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
-from sharing.classes import mask_of
+from sharing.classes import UnknownClass, mask_of
 from sqlalchemy import Text, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -21,6 +21,7 @@ from notify_svc.models import Delivery, Endpoint, FeedHead, FeedItem, Message
 from notify_svc.queries import audience
 
 DISABLED = "endpoint-disabled"
+NOBODY = 1 << 30  # a bit that no class has
 
 
 class Told(Protocol):
@@ -73,7 +74,7 @@ async def _store(tx: AsyncSession, event: Told) -> Message | None:
             person_id=data.get("person_id"),
             case_id=data.get("case_id"),
             parties=list(data["parties"]),
-            classes=int(mask_of(data["classes"])),
+            classes=_required(data["classes"]),
             body=events.body(event.type, event.time, data),
             occurred_at=event.time,
             expires_at=now() + timedelta(days=KEEP_DAYS),
@@ -84,9 +85,18 @@ async def _store(tx: AsyncSession, event: Told) -> Message | None:
     return stored.first()
 
 
+def _required(classes: Iterable[str]) -> int:
+    """Return the mask of the classes; one that this build does not know is one that nobody has."""
+    try:
+        return int(mask_of(classes))
+    except UnknownClass:
+        return NOBODY
+
+
 async def _number(tx: AsyncSession, message: Message, organisations: Sequence[str]) -> None:
     """Give each organisation its next number; the counters' locks keep the feeds without gaps."""
     given = func.unnest(literal(list(organisations), ARRAY(Text(collation="C")))).column_valued("o")
+    # unscoped: reads no table, only the list it was given
     heads = upsert(FeedHead).from_select(["organisation_id", "seq"], select(given, 1))
     numbered = await tx.execute(
         heads.on_conflict_do_update(

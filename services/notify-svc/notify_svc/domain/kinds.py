@@ -29,7 +29,7 @@ _VERBS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "referral.v1": {
             "service": "published changed",
-            "referral": "requested accepted rejected cancelled started held failed completed voided",
+            "referral": "drafted changed resumed requested accepted rejected cancelled started held failed completed voided",
             "message": "sent",
         },
         "document.v1": {"document": "added revised attached withdrawn"},

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Sequence
 
-from sharing import tables
+from sharing import replica
 from sharing.model import Organisation
-from sqlalchemy import Select, func, literal, or_, select, union_all
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy import Select, Text, func, literal, or_, select, union_all
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.db import Id
 
@@ -30,7 +30,14 @@ async def serialise(tx: AsyncSession) -> None:
 async def audience(tx: AsyncSession, message: Message) -> list[str]:
     """Return the organisations to be told of a stored message, sorted."""
     standing = {message.custodian_id, *message.parties}
-    recipients = [r for r in await _recipients(tx, message) if r.organisation_id not in standing]
+    candidates = await replica.recipients(
+        tx, person_id=message.person_id, custodian_id=message.custodian_id
+    )
+    recipients = [
+        Organisation(each.organisation_id, each.kind, default_purpose(each.kind))
+        for each in candidates
+        if each.organisation_id not in standing
+    ]
     if not recipients:
         return sorted(standing)
     decided: list[Select[str]] = [
@@ -43,27 +50,11 @@ async def audience(tx: AsyncSession, message: Message) -> list[str]:
     return sorted({*standing, *told})
 
 
-async def _recipients(tx: AsyncSession, message: Message) -> list[Organisation]:
-    """Return the recipients of any grant of this custodian on this person: the candidates."""
-    if message.person_id is None:
-        return []
-    grant, organisation = tables.grant, tables.organisation
-    granted = (
-        select(grant.c.recipient_id)
-        .where(grant.c.person_id == message.person_id, grant.c.custodian_id == message.custodian_id)
-        .distinct()
-    )
-    rows = await tx.execute(
-        select(organisation.c.id, organisation.c.kind).where(organisation.c.id.in_(granted))
-    )
-    return [Organisation(row.id, row.kind, default_purpose(row.kind)) for row in rows]
-
-
 async def listening(
     tx: AsyncSession, organisations: Collection[str], event_type: str
 ) -> Sequence[Endpoint]:
     """Return the endpoints of these organisations whose filter matches, disabled ones as well."""
-    wanted = array(patterns_of(event_type))
+    wanted = literal(patterns_of(event_type), ARRAY(Text))
     found = await tx.scalars(
         select(Endpoint)
         .where(

@@ -20,7 +20,7 @@ def visible(reader: Reader) -> ColumnElement[bool]:
     own: ColumnElement[Any] = literal(reader.organisation_id, Id)
     about_person = _mask(reader, None)
     about_case = _mask(reader, Message.case_id)
-    mask = case((Message.kind.startswith("person."), about_person), else_=about_case)
+    mask = case((Message.subject == Message.person_id, about_person), else_=about_case)
     return or_(
         Message.custodian_id == own,
         own == any_(Message.parties),

@@ -1,0 +1,164 @@
+"""Nothing is lost and nothing is forgotten: what a killed process leaves behind, and who takes over."""
+
+import asyncio
+
+import pytest
+from notify_svc.actions import attempts
+from notify_svc.domain.attempts import Answer
+
+
+@pytest.fixture
+async def clinic(world):
+    return await world.organisation()
+
+
+@pytest.fixture
+async def endpoint(world, clinic, receiver):
+    return await world.endpoint(clinic, receiver.url)
+
+
+async def claimed(world):
+    async with world.db.begin() as tx:
+        return await attempts.claim(tx, world.settings, healthy=10, slow=10)
+
+
+async def settle(world, claim, answer):
+    async with world.db.begin() as tx:
+        return await attempts.settle(tx, claim, answer, world.settings, 0.5)
+
+
+async def lease_ends(world):
+    await world.sql("UPDATE delivery SET next_at = now() WHERE status = 'sending'")
+
+
+async def test_a_claim_is_written_before_anything_is_sent(world, clinic, endpoint, receiver):
+    await world.happened("case.opened", clinic)
+    await claimed(world)
+    shown = await world.delivery(clinic)
+    assert (shown["status"], shown["attempts"][0]["outcome"]) == ("sending", "unknown")
+    assert receiver.got == []
+
+
+async def test_a_claimed_delivery_belongs_to_nobody_else_until_its_lease_ends(
+    world, clinic, endpoint
+):
+    await world.happened("case.opened", clinic)
+    await claimed(world)
+    assert await claimed(world) is None
+    await lease_ends(world)
+    assert len((await claimed(world)).claims) == 1
+
+
+async def test_after_a_crash_the_attempt_reads_unknown_and_another_delivers(
+    world, clinic, endpoint, receiver
+):
+    await world.happened("case.opened", clinic)
+    await claimed(world)
+    await lease_ends(world)
+    await world.deliver()
+    shown = await world.delivery(clinic)
+    assert shown["status"] == "delivered"
+    assert [a["outcome"] for a in shown["attempts"]] == ["unknown", "delivered"]
+    assert len(receiver.got) == 1
+
+
+async def test_a_late_result_is_told_to_its_attempt_and_to_nothing_else(world, clinic, endpoint):
+    await world.happened("case.opened", clinic)
+    [late] = (await claimed(world)).claims
+    await lease_ends(world)
+    [current] = (await claimed(world)).claims
+    assert await settle(world, late, Answer(500)) is None
+    shown = await world.delivery(clinic)
+    assert shown["status"] == "sending"
+    assert [a["outcome"] for a in shown["attempts"]] == ["failed", "unknown"]
+    assert (await settle(world, current, Answer(200))).status == "delivered"
+
+
+async def test_a_result_that_comes_twice_counts_once(world, clinic, endpoint):
+    await world.happened("case.opened", clinic)
+    [claim] = (await claimed(world)).claims
+    await settle(world, claim, Answer(200))
+    assert await settle(world, claim, Answer(500)) is None
+    assert (await world.delivery(clinic))["status"] == "delivered"
+
+
+async def test_two_senders_at_once_send_everything_once(world, clinic, endpoint, receiver):
+    for _ in range(30):
+        await world.happened("case.changed", clinic)
+    await asyncio.gather(world.deliver(), world.deliver(), world.deliver())
+    ids = [got.headers["webhook-id"] for got in receiver.got]
+    assert len(ids) == len(set(ids)) == 30
+
+
+async def test_an_endpoint_never_has_more_in_flight_than_its_window(
+    world, clinic, endpoint, receiver
+):
+    for _ in range(12):
+        await world.happened("case.changed", clinic)
+    found = await asyncio.gather(*(claimed(world) for _ in range(4)))
+    assert sum(len(batch.claims) for batch in found if batch) == 4
+
+
+async def test_a_slow_endpoint_leaves_room_for_the_others(world, clinic, endpoint, receiver):
+    other = await world.organisation()
+    await world.endpoint(other, receiver.url)
+    await world.sql('UPDATE webhook_endpoint SET "window" = 1 WHERE id = :id', id=endpoint["id"])
+    for _ in range(5):
+        await world.happened("case.changed", clinic)
+        await world.happened("case.changed", other)
+    async with world.db.begin() as tx:
+        found = await attempts.claim(tx, world.settings, healthy=2, slow=2)
+    by_endpoint = [claim.endpoint_id for claim in found.claims]
+    assert by_endpoint.count(endpoint["id"]) == 1
+    assert len(by_endpoint) == 3
+    assert len(found.slow) == 1
+
+
+async def test_endpoints_take_turns(world, receiver):
+    partners = [await world.organisation() for _ in range(4)]
+    for partner in partners:
+        await world.endpoint(partner, receiver.url)
+        for _ in range(4):
+            await world.happened("case.changed", partner)
+    async with world.db.begin() as tx:
+        found = await attempts.claim(tx, world.settings, healthy=4, slow=0)
+    assert len({claim.endpoint_id for claim in found.claims}) == 4
+
+
+async def test_what_a_gone_sender_left_of_a_disabled_or_removed_endpoint_comes_to_rest(
+    world, clinic, receiver
+):
+    endpoints = [await world.endpoint(clinic, receiver.url) for _ in range(2)]
+    await world.happened("case.opened", clinic)
+    await claimed(world)
+    await lease_ends(world)
+    disabled, removed = (endpoint["id"] for endpoint in endpoints)
+    await world.sql("UPDATE webhook_endpoint SET enabled = false WHERE id = :id", id=disabled)
+    await world.sql(
+        "UPDATE webhook_endpoint SET enabled = false, deleted_at = now() WHERE id = :id",
+        id=removed,
+    )
+    async with world.db.begin() as tx:
+        await attempts.sweep(tx)
+    found = {d["endpoint_id"]: d["status"] for d in await world.deliveries(clinic)}
+    assert found == {disabled: "held", removed: "cancelled"}
+
+
+async def test_a_held_delivery_that_crossed_an_enabling_still_goes_out(
+    world, clinic, endpoint, receiver
+):
+    await world.happened("case.opened", clinic)
+    await world.sql("UPDATE delivery SET status = 'held'")
+    await world.deliver()
+    assert (await world.delivery(clinic))["status"] == "delivered"
+
+
+async def test_a_claim_takes_as_many_statements_for_many_as_for_one(world, clinic, endpoint):
+    counts = []
+    for more in (1, 3):
+        for _ in range(more):
+            await world.happened("case.changed", clinic)
+        with world.statements() as sent:
+            assert len((await claimed(world)).claims) == more
+        counts.append(len(sent))
+    assert counts[0] == counts[1] <= 8
