@@ -23,7 +23,7 @@ from careloop.process import dies_with_parent
 
 HERE = Path(__file__).resolve().parent / "kafka"
 VERSION = "4.3.1"
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 120.0
 STOPPED_WITHIN_S = 20.0
 _FETCH_S = 600
 _STARTED = "Kafka Server started"
@@ -73,6 +73,7 @@ class Broker:
         self.port = port or free_port()
         self._controller_port = free_port()
         self._heap = heap
+        self._begin = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,21 +90,28 @@ class Broker:
         return self.folder / "data"
 
     def start(self) -> None:
-        """Start, formatting an empty folder first. Raises BrokerFailure."""
+        """Start and wait until it answers. Raises BrokerFailure."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start the process from the main thread, formatting an empty folder first.
+
+        The process ends with the thread that starts it. Raises BrokerFailure.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         jars = fetch()
         config = self._configure()
         if not (self._data / "meta.properties").exists():
             self._format(jars, config)
         with self.log_file.open("ab") as log:
-            begin = log.tell()
+            self._begin = log.tell()
             self._process = subprocess.Popen(
                 self._java(jars, "kafka.Kafka", str(config)),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 preexec_fn=dies_with_parent(),  # noqa: PLW1509  # one prctl, no lock is taken
             )
-        self._await_ready(begin)
 
     def _configure(self) -> Path:
         template = string.Template((HERE / "server.properties").read_text())
@@ -136,15 +144,16 @@ class Broker:
             *("-cp", f"{jars}/*", main, *arguments),
         ]
 
-    def _await_ready(self, begin: int) -> None:
+    def await_ready(self) -> None:
+        """Wait until the process launched answers. Raises BrokerFailure."""
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 break
-            if _STARTED in self._since(begin) and self._answers():
+            if _STARTED in self._since(self._begin) and self._answers():
                 return
             time.sleep(0.1)
-        said = self._since(begin)[-800:]
+        said = self._since(self._begin)[-800:]
         self.kill()
         raise BrokerFailure(f"Kafka did not start, see {self.log_file}: {said}")
 
