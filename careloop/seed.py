@@ -152,7 +152,11 @@ class Seed:
 
     def _persons(self) -> None:
         clinic = self._partner(CLINIC)
-        known = {item.get("number") for item in clinic.items("/v1/persons")}
+        known = {
+            record.get("number")
+            for item in clinic.items("/v1/persons")
+            for record in item["records"]
+        }
         for person in network.persons():
             if person["number"] not in known:
                 self._create(clinic, "/v1/persons", person)
