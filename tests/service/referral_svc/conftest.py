@@ -1,7 +1,7 @@
 """A network in the service's own replica: a clinic with a case, partners, agreements; clients."""
 
 import contextlib
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -11,6 +11,7 @@ from referral_svc.app import create_app
 from referral_svc.consumer import HANDLERS
 from referral_svc.settings import Settings
 from sqlalchemy import event, text
+from svckit.clock import now
 from svckit.cloudevents import Received
 from svckit.ids import new_id
 
@@ -55,8 +56,15 @@ class World:
             subject=subject,
             version=1,
             key=subject,
-            time=datetime.now(UTC),
-            data={"id": subject, "version": 1, **known, **data, "href": "/", "change": change or {}},
+            time=now(),
+            data={
+                "id": subject,
+                "version": 1,
+                **known,
+                **data,
+                "href": "/",
+                "change": change or {},
+            },
         )
         async with self.db.begin() as tx:
             await HANDLERS[received.type](tx, received)
@@ -79,7 +87,7 @@ class World:
             "classes": list(classes),
             "consent_classes": [],
             "retention_days": 30,
-            "valid_from": (datetime.now(UTC) - timedelta(minutes=1)).isoformat(),
+            "valid_from": (now() - timedelta(minutes=1)).isoformat(),
             "valid_to": None,
             **more,
         }
@@ -98,7 +106,7 @@ class World:
             "purposes": ALL_PURPOSES,
             "basis": "consent",
             "basis_id": new_id("con"),
-            "valid_from": (datetime.now(UTC) - timedelta(minutes=1)).isoformat(),
+            "valid_from": (now() - timedelta(minutes=1)).isoformat(),
             "valid_to": None,
         }
         await self.tell(
@@ -160,8 +168,8 @@ class World:
 
     async def events(self, subject=None):
         statement = text(
-            "SELECT type, subject, version, key, value FROM outbox"
-            " WHERE :s::text IS NULL OR subject = :s ORDER BY seq".replace(":s::text", "CAST(:s AS text)")
+            "SELECT type, version, key, value FROM outbox"
+            " WHERE CAST(:s AS text) IS NULL OR subject = :s ORDER BY seq"
         )
         async with self.db.read() as session:
             rows = await session.execute(statement, {"s": subject})

@@ -1,8 +1,10 @@
 """Making a referral: whom it may name, what it writes and tells."""
 
-from datetime import UTC, datetime, timedelta
+import asyncio
+from datetime import timedelta
 
 import pytest
+from svckit.clock import now
 from svckit.ids import new_id
 
 
@@ -131,8 +133,6 @@ async def test_nobody_refers_to_itself(world):
 
 
 async def test_a_case_told_a_moment_later_is_waited_for(world, settings):
-    import asyncio
-
     case = new_id("cas")
     asked = asyncio.create_task(
         world.post(world.at_clinic, "/v1/referrals", world.body(case_id=case))
@@ -191,7 +191,7 @@ async def test_lists_filter_by_what_is_asked(world):
     made = await world.refer()
     other = await world.refer(need_category="homelessness", requester_number="2")
     await world.act(world.at_pantry, other["id"], "accept", 1)
-    late = datetime.now(UTC) - timedelta(hours=1)
+    late = now() - timedelta(hours=1)
     overdue = await world.refer(accept_by=late.isoformat(), need_category="stress")
 
     async def ids(client, query):

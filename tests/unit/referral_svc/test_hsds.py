@@ -122,11 +122,13 @@ def test_a_body_that_is_no_object_is_refused_whole(payload: object) -> None:
 
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["id", "name", "status", "services", "location", "contents", "x"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "name", "status", "services", "location", "contents", "x"]),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )

@@ -120,7 +120,9 @@ def test_a_negative_move_needs_a_reason(since: str, to: str, reason: str | None)
     assert refused.value.errors[0].pointer == "#/reason"
 
 
-@pytest.mark.parametrize("outcome", [None, Outcome(), Outcome(activity_system="http://snomed.info/sct")])
+@pytest.mark.parametrize(
+    "outcome", [None, Outcome(), Outcome(activity_system="http://snomed.info/sct")]
+)
 def test_a_completed_referral_needs_an_outcome(outcome: Outcome | None) -> None:
     with pytest.raises(OutcomeMissing):
         move(Status.IN_PROGRESS, Status.COMPLETED, Party.OWNER, outcome=outcome)
