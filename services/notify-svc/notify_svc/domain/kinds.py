@@ -25,7 +25,8 @@ _VERBS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "task": "created changed",
             "note": "added",
             "decision": "recorded",
-            "contact": "recorded",
+            "number": "added",
+            "party": "added ended",
         },
         "referral.v1": {
             "service": "published changed",
