@@ -34,3 +34,11 @@ def platform(request: pytest.FixtureRequest) -> Iterator[world.Platform]:
     with world.platform(event_log) as found:
         found.start()
         yield found
+
+
+@pytest.fixture(scope="session")
+def calm() -> Iterator[world.Platform]:
+    """A seeded Careloop shared by every test of the worker that only asks and tells."""
+    with world.platform() as found:
+        found.start()
+        yield found
