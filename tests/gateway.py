@@ -27,6 +27,8 @@ from svckit import testing
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 READY_WITHIN_S = 30.0
+# one client: building one costs more than most requests here
+HTTP = httpx.Client(trust_env=False, verify=False, timeout=30)
 _KEYS = {"ES256": "P-256", "ES384": "P-384"}
 
 
@@ -98,7 +100,7 @@ class Partner:
         }
 
     def ask(self, assertion: str | None = None, **more: str) -> httpx.Response:
-        return httpx.post(self.token_endpoint, data=self.form(assertion, **more), trust_env=False)
+        return HTTP.post(self.token_endpoint, data=self.form(assertion, **more))
 
     def token(self, **more: str) -> str:
         key = json.dumps(more, sort_keys=True)
@@ -113,6 +115,7 @@ class Partner:
             base_url=self.url,
             headers={"Authorization": f"Bearer {self.token()}", **headers},
             trust_env=False,
+            verify=False,
             timeout=30,
         )
 
@@ -198,35 +201,31 @@ class _Handler(socketserver.StreamRequestHandler):
         if path.endswith(b"/breaks") and self.server.breaks:
             self.server.breaks -= 1
             return False
-        if path.endswith(b"/halfway"):
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
-            return False
-        if path.endswith(b"/moved"):
-            self.wfile.write(
-                b"HTTP/1.1 302 Found\r\nLocation: http://evil.test/\r\nContent-Length: 0\r\n\r\n"
-            )
-            return True
-        if path.endswith(b"/zipped"):
-            self.wfile.write(
-                b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nZZZZ"
-            )
-            return True
-        if path.endswith(b"/leaks"):
-            self.wfile.write(
-                b"HTTP/1.1 200 OK\r\nServer: secret/1\r\nSet-Cookie: a=b\r\nKeep-Alive: 5\r\n"
-                b'ETag: "7"\r\nLink: </v1/cases?cursor=x>; rel="next"\r\nContent-Length: 2\r\n\r\nok'
-            )
-            return True
         if path.endswith(b"/stream"):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             for _ in range(64):
                 self.wfile.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
             self.wfile.write(b"0\r\n\r\n")
             return True
+        scripted = _SCRIPTED.get(path.rpartition(b"/")[2])
+        if scripted:
+            self.wfile.write(scripted)
+            return not scripted.endswith(b"half")
         body = json.dumps({"bytes": len(seen.body)}).encode()
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         self.wfile.write(head % len(body) + (b"" if line_is_head(seen) else body))
         return True
+
+
+_SCRIPTED = {
+    b"halfway": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf",
+    b"moved": b"HTTP/1.1 302 Found\r\nLocation: http://evil.test/\r\nContent-Length: 0\r\n\r\n",
+    b"zipped": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nZZZZ",
+    b"leaks": (
+        b"HTTP/1.1 200 OK\r\nServer: secret/1\r\nSet-Cookie: a=b\r\nKeep-Alive: 5\r\n"
+        b'ETag: "7"\r\nLink: </v1/cases?cursor=x>; rel="next"\r\nContent-Length: 2\r\n\r\nok'
+    ),
+}
 
 
 def line_is_head(seen: Seen) -> bool:
@@ -359,7 +358,7 @@ def _await_ready(url: str, process: subprocess.Popen[bytes], folder: Path) -> No
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
+            if HTTP.get(f"{url}/readyz").status_code == 200:
                 return
         time.sleep(0.05)
     raise AssertionError((folder / "gateway.log").read_text()[-3000:])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from svckit.errors import Unavailable
 
@@ -47,7 +48,7 @@ def load(path: Path) -> KeyRing:
             ECKey.import_key(found["internal"]),
             base64.b64decode(found["pepper"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
         raise Unavailable("The key file cannot be used.") from error
 
 

@@ -163,14 +163,18 @@ class HardenedProtocol(HttpToolsProtocol):
         self._stop_clock()
         if self.transport.is_closing():
             return
-        if not self._idle:
-            # an earlier request of this connection is still being answered: let that finish only
+        if not self._idle and not self.cycle.more_body:
+            # what came is what follows a good request: let that one's answer finish
             self.cycle.keep_alive = False
-            self.cycle.disconnected = self.cycle.more_body
-            self.cycle.message_event.set()
-            if self.cycle.disconnected:
-                self.transport.close()
             return
+        if not self._idle:
+            # the body of the current request is broken: the application need not go on
+            unanswerable = self.cycle.response_started or self.pipeline
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if unanswerable:
+                self.transport.close()
+                return
         self.transport.write(_problem(refusal))
         self.transport.close()
 

@@ -4,16 +4,15 @@ import base64
 import json
 import time
 
-import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from tests.gateway import Gateway, Partner, signed
+from tests.gateway import HTTP, Gateway, Partner, signed
 
 
 def decoded(gateway: Gateway, token: str) -> jwt.Token:
-    keys = httpx.get(f"{gateway.url}/.well-known/jwks.json", trust_env=False).json()
+    keys = HTTP.get(f"{gateway.url}/.well-known/jwks.json").json()
     return jwt.decode(token, KeySet.import_key_set(keys), algorithms=["ES256"])
 
 
@@ -109,11 +108,11 @@ def test_a_sandbox_client_may_use_its_secret_both_ways(gateway: Gateway) -> None
     made = gateway.admin.post("/v1/clients", body).json()
     url, form = f"{gateway.url}/oauth/token", {"grant_type": "client_credentials"}
     basic = (made["id"], made["client_secret"])
-    assert httpx.post(url, data=form, auth=basic, trust_env=False).status_code == 200
+    assert HTTP.post(url, data=form, auth=basic).status_code == 200
     posted = {**form, "client_id": made["id"], "client_secret": made["client_secret"]}
-    assert httpx.post(url, data=posted, trust_env=False).status_code == 200
+    assert HTTP.post(url, data=posted).status_code == 200
     wrong = {**posted, "client_secret": made["client_secret"] + "x"}
-    assert httpx.post(url, data=wrong, trust_env=False).json()["error"] == "invalid_client"
+    assert HTTP.post(url, data=wrong).json()["error"] == "invalid_client"
 
 
 def test_the_secret_of_a_sandbox_client_is_shown_once_and_not_kept(gateway: Gateway) -> None:
@@ -143,17 +142,17 @@ def test_metadata_is_consistent_and_accepted_by_authlib(
 
     monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
     url = f"{gateway.url}/.well-known/oauth-authorization-server"
-    found = httpx.get(url, trust_env=False).json()
+    found = HTTP.get(url).json()
     AuthorizationServerMetadata(found).validate()
     assert found["issuer"] == gateway.url
     assert found["token_endpoint"] == gateway.clinic.token_endpoint
     assert found["grant_types_supported"] == ["client_credentials"]
-    assert httpx.get(found["jwks_uri"], trust_env=False).json()["keys"][0]["use"] == "sig"
+    assert HTTP.get(found["jwks_uri"]).json()["keys"][0]["use"] == "sig"
 
 
 def test_the_smart_configuration_names_what_smart_demands(gateway: Gateway) -> None:
     url = f"{gateway.url}/.well-known/smart-configuration"
-    found = httpx.get(url, trust_env=False)
+    found = HTTP.get(url)
     assert found.headers["content-type"] == "application/json"
     assert {"RS384", "ES384"} <= set(
         found.json()["token_endpoint_auth_signing_alg_values_supported"]
@@ -163,10 +162,8 @@ def test_the_smart_configuration_names_what_smart_demands(gateway: Gateway) -> N
 
 
 def test_published_keys_hold_nothing_private_and_differ_by_use(gateway: Gateway) -> None:
-    outside = httpx.get(f"{gateway.url}/.well-known/jwks.json", trust_env=False).json()["keys"]
-    inside = httpx.get(f"{gateway.url}/.well-known/internal-jwks.json", trust_env=False).json()[
-        "keys"
-    ]
+    outside = HTTP.get(f"{gateway.url}/.well-known/jwks.json").json()["keys"]
+    inside = HTTP.get(f"{gateway.url}/.well-known/internal-jwks.json").json()["keys"]
     assert not any("d" in key for key in outside + inside)
     assert outside[0]["kid"] != inside[0]["kid"]
     assert gateway.key_file.stat().st_mode & 0o777 == 0o600
@@ -175,13 +172,13 @@ def test_published_keys_hold_nothing_private_and_differ_by_use(gateway: Gateway)
 def test_introspection_tells_of_own_tokens_only(gateway: Gateway) -> None:
     token = gateway.clinic.token(scope="persons.read")
     url = f"{gateway.url}/oauth/introspect"
-    own = httpx.post(url, data=gateway.clinic.form(token=token), trust_env=False).json()
+    own = HTTP.post(url, data=gateway.clinic.form(token=token)).json()
     assert own["active"]
     assert own["client_id"] == gateway.clinic.client_id
     assert own["scope"] == "persons.read"
-    foreign = httpx.post(url, data=gateway.outsider.form(token=token), trust_env=False)
+    foreign = HTTP.post(url, data=gateway.outsider.form(token=token))
     assert foreign.json() == {"active": False}
-    assert httpx.post(url, data={"token": token}, trust_env=False).status_code == 401
+    assert HTTP.post(url, data={"token": token}).status_code == 401
 
 
 def test_a_revoked_token_stops_within_a_second(gateway: Gateway) -> None:
@@ -189,15 +186,13 @@ def test_a_revoked_token_stops_within_a_second(gateway: Gateway) -> None:
     with client.http() as http:
         assert http.get("/v1/grants").status_code == 200
         form = client.form(token=client.token())
-        assert (
-            httpx.post(f"{gateway.url}/oauth/revoke", data=form, trust_env=False).status_code == 200
-        )
+        assert HTTP.post(f"{gateway.url}/oauth/revoke", data=form).status_code == 200
         assert http.get("/v1/grants").status_code == 401
 
 
 def test_nobody_revokes_the_token_of_another_organisation(gateway: Gateway) -> None:
     form = gateway.outsider.form(token=gateway.clinic.token())
-    assert httpx.post(f"{gateway.url}/oauth/revoke", data=form, trust_env=False).status_code == 200
+    assert HTTP.post(f"{gateway.url}/oauth/revoke", data=form).status_code == 200
     assert gateway.clinic.get("/v1/grants").status_code == 200
 
 
@@ -231,10 +226,9 @@ def test_rotated_keys_replace_the_old_ones(gateway: Gateway) -> None:
 
 def test_a_secret_does_not_work_for_a_client_that_is_no_sandbox(gateway: Gateway) -> None:
     credentials = base64.b64encode(f"{gateway.clinic.client_id}:".encode()).decode()
-    answer = httpx.post(
+    answer = HTTP.post(
         f"{gateway.url}/oauth/token",
         data={"grant_type": "client_credentials"},
         headers={"Authorization": f"Basic {credentials}"},
-        trust_env=False,
     )
     assert answer.json()["error"] == "invalid_client"
