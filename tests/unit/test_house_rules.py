@@ -103,6 +103,25 @@ def test_a_read_is_recognised(source, lines):
     assert list(reads(source)) == lines
 
 
+def laterals(source):
+    """Laterals that leave their correlation to SQLAlchemy: see `sharing.sql.lateral`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            made = ast.get_source_segment(source, node) or ""
+            if (
+                node.func.attr == "lateral"
+                and "sql.lateral(" not in made
+                and "correlate" not in made
+            ):
+                yield node.lineno
+
+
+def test_a_lateral_says_what_it_is_correlated_to():
+    found = [_place(path, line) for path, source in SOURCES for line in laterals(source)]
+    assert found == []
+    assert list(laterals("seen = select(mask(Case)).lateral()"))
+
+
 # purity
 
 PURE = {"svckit.errors", "sharing.classes", "sharing.purposes", "cryptography"}

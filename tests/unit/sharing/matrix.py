@@ -122,7 +122,7 @@ def build():
     world = World(agreements=_agreements())
     can_matter = {"case", "every case", "own record"}
     for relation, state, given, said in product(RELATIONS, AGREEMENTS, GRANTS, CONSENTS):
-        plain = said in {"none", "permit"}
+        plain = said == "none" or (said == "permit" and relation == "case")
         telling = relation in can_matter and given in {"full", "narrow"}
         if plain or (telling and state in {"in force", "with the kind", "all by consent"}):
             _scenario(world, relation, state, given, CONSENTS[said])

@@ -1,0 +1,78 @@
+"""A table of rows to decide about, with the facts of a world beside it."""
+
+from sharing import mask_of, replica, sql, tables
+from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, insert, select
+
+from tests.unit.sharing import matrix, oracle, worlds
+
+probe = Table(
+    "probe",
+    MetaData(),
+    Column("id", Text(collation="C"), primary_key=True),
+    Column("custodian_id", Text(collation="C")),
+    Column("person_id", Text(collation="C")),
+    Column("case_id", Text(collation="C")),
+    Column("required", Integer, nullable=False),
+)
+
+
+async def create(database):
+    async with database.engine.begin() as connection:
+        await connection.run_sync(replica.metadata.create_all)
+        await connection.run_sync(probe.metadata.create_all)
+
+
+async def load(tx, world):
+    for table in (tables.agreement, tables.grant, tables.consent, probe):
+        await tx.execute(delete(table))
+    for table, records in (
+        (tables.agreement, world.agreements),
+        (tables.grant, world.grants),
+        (tables.consent, world.consents),
+    ):
+        if records:
+            await tx.execute(insert(table), [worlds.coded(record) for record in records])
+    rows = [
+        {name: row[name] for name in ("id", "custodian_id", "person_id", "case_id")}
+        | {"required": int(mask_of(matrix.required_of(row)))}
+        for row in world.rows
+    ]
+    await tx.execute(insert(probe), rows)
+
+
+async def seen_in_sql(tx, world, reader, with_rule=None):
+    """{row id: (mask, visible, visible by any class)} as the compiled rule has it."""
+    found = {}
+    own_records = [row["id"] for row in world.rows if row["about_person"]]
+    for case_column, here in (
+        (probe.c.case_id, probe.c.id.not_in(own_records)),
+        (None, probe.c.id.in_(own_records)),
+    ):
+        mask = sql.shared(
+            worlds.as_reader(reader),
+            custodian=probe.c.custodian_id,
+            person=probe.c.person_id,
+            case=case_column,
+            at=worlds.NOW,
+            rule=with_rule,
+        )
+        inner = select(probe.c.id, probe.c.required, mask.label("mask")).where(here).subquery()
+        outer = select(
+            inner.c.id,
+            inner.c.mask,
+            sql.may_see(inner.c.mask, inner.c.required),
+            sql.may_see_any(inner.c.mask, inner.c.required),
+        )
+        for row_id, seen, visible, by_any in await tx.execute(outer):
+            found[row_id] = (seen, visible, by_any)
+    return found
+
+
+def expected(world, reader):
+    agreements = {one["id"]: one for one in world.agreements}
+    for row, facts in world.scenarios():
+        seen = oracle.sees(
+            reader, row, agreements, facts["grants"], facts["consents"], now=worlds.NOW
+        )
+        needed = set(matrix.required_of(row))
+        yield row, facts, seen, bool(seen) and needed <= seen, bool(needed & seen)
