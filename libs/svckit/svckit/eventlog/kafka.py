@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
 
 from svckit.eventlog import PARTITIONS, LogError, LogUrl, Record
 from svckit.eventlog.kafka_consumer import KafkaConsumer, told
 from svckit.eventlog.kafka_metadata import TopicIdentity, TopicIdRequest
 
+_log = structlog.get_logger("eventlog")
 _REQUEST_MS = 10_000
 _TOPIC_EXISTS = 36
 
@@ -39,7 +40,8 @@ class KafkaLog:
                 await admin.start()
                 yield admin
         finally:
-            await admin.close()
+            with told():
+                await admin.close()
 
     async def ensure(self, topics: Iterable[str]) -> None:
         wanted = [NewTopic(name, self._partitions, self._replicas) for name in topics]
@@ -79,6 +81,7 @@ class KafkaLog:
             max_batch_size=64 * 1024,
             compression_type="lz4",
             request_timeout_ms=_REQUEST_MS,
+            retry_backoff_ms=250,
         )
         producer = KafkaProducer(client)
         try:
@@ -111,13 +114,13 @@ class KafkaProducer:
     async def send(self, records: Sequence[Record]) -> list[bool]:
         acks: list[asyncio.Future[Any]] = []
         try:
-            for record in records:
-                ack = await self._client.send(**_fields(record))
-                acks.append(ack)
-        except KafkaError:
-            await _settled(acks)
-        else:
-            await _settled(acks)
+            with told():
+                for record in records:
+                    ack = await self._client.send(**_fields(record))
+                    acks.append(ack)
+        except LogError as error:
+            _log.info("not all of a batch could be sent", reason=str(error))
+        await _settled(acks)
         done = [not ack.cancelled() and ack.exception() is None for ack in acks]
         return done + [False] * (len(records) - len(done))
 
@@ -128,9 +131,13 @@ class KafkaProducer:
         """
         client = self._client
         client._closed = True  # noqa: SLF001  # stop() without its flush
-        if client._sender.sender_task is not None:  # noqa: SLF001
-            await client._sender.close()  # noqa: SLF001
-        await client.client.close()
+        try:
+            with told():
+                if client._sender.sender_task is not None:  # noqa: SLF001
+                    await client._sender.close()  # noqa: SLF001
+                await client.client.close()
+        except LogError as error:
+            _log.info("the producer was closed without a word", reason=str(error))
 
 
 def _fields(record: Record) -> dict[str, Any]:

@@ -5,14 +5,14 @@ revocation waits for the batch in flight, and every partition assigned starts pa
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import (
-    CommitFailedError,
-    IllegalStateError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
@@ -23,16 +23,26 @@ from aiokafka.structs import TopicPartition as Partition
 from svckit.eventlog import Batches, LogError, OffsetLost, Stored, TopicPartition
 
 _log = structlog.get_logger("eventlog")
+# During an outage the client repeats itself ten times a second; we say it once.
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 _REVOKE_S = 25
 
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn what the client raises into LogError."""
+    """Turn what the client raises into LogError.
+
+    When it loses its broker the client also lets its callers be cancelled, whom nobody cancelled.
+    """
     try:
         yield
-    except (KafkaError, OSError, TimeoutError) as error:
+    except (KafkaError, OSError) as error:
         raise LogError(f"kafka: {type(error).__name__}") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise LogError("kafka: the client gave up a request") from error
 
 
 class KafkaConsumer(ConsumerRebalanceListener):
@@ -60,6 +70,7 @@ class KafkaConsumer(ConsumerRebalanceListener):
             rebalance_timeout_ms=30_000,
             request_timeout_ms=10_000,
             metadata_max_age_ms=30_000,
+            retry_backoff_ms=250,
         )
         consumer = cls(client)
         client.subscribe(topics, listener=consumer)
@@ -158,20 +169,36 @@ class KafkaConsumer(ConsumerRebalanceListener):
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         held = {Partition(*at): end for at, end in offsets.items() if at in self._placed}
         try:
-            async with asyncio.timeout(5):
-                await self._client.commit(held)
-        except (CommitFailedError, IllegalStateError, KafkaError, TimeoutError) as error:
+            with told():
+                async with asyncio.timeout(5):
+                    await self._client.commit(held)
+        except LogError as error:
             # Only lag tools read it; a rebalance in between is an ordinary reason.
-            _log.info("offsets not reported to kafka", reason=type(error).__name__)
+            _log.info("offsets not reported to kafka", reason=str(error))
 
     async def close(self) -> None:
         self._placed.clear()
         self._idle.set()
         try:
-            async with asyncio.timeout(5):
-                await self._client.stop()
-        except (KafkaError, OSError, TimeoutError) as error:
-            _log.info("left the group without a word", reason=type(error).__name__)
+            with told():
+                async with asyncio.timeout(5):
+                    await self._client.stop()
+        except LogError as error:
+            _log.info("left the group without a word", reason=str(error))
+            await self._abandon()
+
+    async def _abandon(self) -> None:
+        """End what a `stop()` that failed half way left running."""
+        for name in ("_coordinator", "_fetcher", "_client"):
+            part: Any = getattr(self._client, name, None)
+            if part is None:
+                continue
+            try:
+                with told():
+                    async with asyncio.timeout(2):
+                        await part.close()
+            except LogError as error:
+                _log.info("a part of the client did not end", reason=type(error).__name__)
 
 
 def _stored(record: ConsumerRecord[bytes, bytes]) -> Stored:
