@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import InterfaceError as DBAPIInterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -155,7 +156,9 @@ def of_database(error: Exception) -> CareloopError:
     if state.startswith("22"):
         return Invalid("A value cannot be stored.", code="unstorable-value")
     away = state.startswith(("08", "53", "57", "40", "55")) or not isinstance(error, DBAPIError)
-    if away or isinstance(error, OperationalError):
+    # a connection that broke has no SQLSTATE
+    broken = isinstance(error, DBAPIError) and error.connection_invalidated
+    if away or broken or isinstance(error, OperationalError | DBAPIInterfaceError):
         _log.warning("database away", error=type(error).__name__, sqlstate=state)
         return Unavailable("The service cannot reach its data just now.")
     _log.error("unexpected database error", sqlstate=state, exc_info=error)
