@@ -2,12 +2,15 @@
 
 import contextlib
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from case_svc.app import create_app
 from case_svc.consumer import HANDLERS
 from case_svc.settings import Settings
 from sqlalchemy import event, text
+from svckit import testing
 from svckit.clock import now
 from svckit.cloudevents import Received
 from svckit.ids import new_id
@@ -52,10 +55,9 @@ class Partner:
 
 
 class World:
-    def __init__(self, app, issuer, client_for):
+    def __init__(self, app, issuer):
         self.app, self.db = app, app.state.db
-        self._issuer, self._client_for = issuer, client_for
-        self._agreements = {}
+        self._issuer = issuer
 
     def partner(self, kind="clinic", purpose=None, **more):
         id_ = new_id("org")
@@ -68,13 +70,13 @@ class World:
         )
 
     def stranger(self):
-        return Partner("", "", self._client_for(self.app))
+        return Partner("", "", testing.client_for(self.app))
 
     def _client(self, id_, kind, purpose, more):
         token = self._issuer.token(
             SERVICE, org=id_, kind=kind, purpose=purpose or PURPOSE[kind], actor="worker-7", **more
         )
-        return self._client_for(self.app, token)
+        return testing.client_for(self.app, token)
 
     async def tell(self, kind, subject, data, /, **change):
         received = Received(
@@ -103,7 +105,11 @@ class World:
     async def know(self, *partners):
         for each in partners:
             await self.tell(
-                "organisation.registered", each.id, {"custodian_id": each.id}, kind=each.kind, name="x"
+                "organisation.registered",
+                each.id,
+                {"custodian_id": each.id},
+                kind=each.kind,
+                name="x",
             )
 
     async def grant(self, custodian, recipient, person, classes, *, case=None, basis="care-team"):
@@ -140,8 +146,8 @@ class World:
         )
         return grant
 
-    async def end(self, grant, custodian):
-        await self.tell("grant.ended", grant, {"custodian_id": custodian.id})
+    async def end(self, grant, custodian, person):
+        await self.tell("grant.ended", grant, {"custodian_id": custodian.id, "person_id": person})
 
     async def permit(self, recipient, person, classes):
         await self.tell(
@@ -156,6 +162,25 @@ class World:
             valid_to=None,
             decided_at=now().isoformat(),
         )
+
+    async def referral(self, verb, case, requester, recipient, *, referral=None, need=None, **more):
+        """Tell what happened to a referral made for a need of the case."""
+        referral = referral or new_id("ref")
+        await self.tell(
+            f"referral.{verb}",
+            referral,
+            {
+                "custodian_id": requester.id,
+                "person_id": case["person_id"],
+                "case_id": case["id"],
+                "classes": ["outcome" if verb == "completed" else "coordination"],
+            },
+            requester_id=requester.id,
+            recipient_id=recipient.id,
+            need_id=need,
+            **{"need_category": "food-insecurity", **more},
+        )
+        return referral
 
     async def person(self, partner, **record):
         return await partner.make("/v1/persons", **{"family_name": "Abbas", **record})
@@ -192,10 +217,20 @@ class World:
             event.remove(engine, "before_cursor_execute", note)
 
 
-@pytest.fixture
-async def world(database_for, issuer, client_for):
-    settings = Settings(**issuer.settings(database_for("case_svc")))
-    return World(create_app(settings), issuer, client_for)
+def pytest_collection_modifyitems(items):
+    """One loop for these tests: the app, its pool and its compiled statements are then shared."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def world(database_for, issuer):
+    """One for all tests: every test has organisations of its own, which is what tenancy means."""
+    app = create_app(Settings(**issuer.settings(database_for("case_svc"))))
+    yield World(app, issuer)
+    await app.state.db.dispose()
 
 
 @pytest.fixture

@@ -132,9 +132,7 @@ async def test_of_two_commands_at_once_one_wins(world, clinic):
 async def test_concurrent_writes_under_a_case_have_places_without_gaps(world, clinic):
     case = await world.case(clinic)
     path = f"/v1/cases/{case['id']}/notes"
-    await asyncio.gather(
-        *(clinic.make(path, kind="contact", text=f"call {n}") for n in range(12))
-    )
+    await asyncio.gather(*(clinic.make(path, kind="contact", text=f"call {n}") for n in range(12)))
     rows = await world.rows(
         "SELECT place FROM timeline_entry WHERE case_id = :c ORDER BY place", c=case["id"]
     )
@@ -248,7 +246,5 @@ async def test_the_network_has_one_published_case_type_from_the_beginning(clinic
 async def test_a_draft_type_opens_no_case(world, clinic):
     kind = await clinic.make("/v1/case-types", code="draft", name="Draft", outcomes=["done"])
     person = await world.person(clinic)
-    answer = await clinic.post(
-        "/v1/cases", person_id=person["id"], worker="w", type_id=kind["id"]
-    )
+    answer = await clinic.post("/v1/cases", person_id=person["id"], worker="w", type_id=kind["id"])
     assert (answer.status_code, answer.json()["code"]) == (422, "unknown-case-type")

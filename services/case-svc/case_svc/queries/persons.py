@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sharing import sql
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
 from svckit.identity import Caller
@@ -121,18 +121,22 @@ def _records(caller: Caller) -> Select[Any]:
 
 
 def _narrowed(caller: Caller, number: str | None, q: str | None) -> list[ColumnElement[bool]]:
-    """Names match by their beginnings, every word somewhere; numbers exactly."""
+    """Names match by the beginnings of their words, numbers exactly."""
     shown = sql.may_filter(record_mask(caller), "identity")
     narrowed = []
     if number is not None:
         narrowed.append(and_(shown, ClientRecord.number == number))
-    for token in tokens(q or ""):
-        starts = [
-            column.startswith(token, autoescape=True)
-            for column in (ClientRecord.family_key, ClientRecord.given_key)
-        ]
-        narrowed.append(and_(shown, or_(*starts)))
+    words = tokens(q or "")
+    if q is not None and not words:
+        narrowed.append(false())
+    narrowed.extend(and_(shown, _begins(word)) for word in words)
     return narrowed
+
+
+def _begins(word: str) -> ColumnElement[bool]:
+    """A folded word holds no wildcard."""
+    columns = (ClientRecord.family_key, ClientRecord.given_key)
+    return or_(*(each.like(f"{start}{word}%") for each in columns for start in ("", "% ")))
 
 
 async def _record(tx: AsyncSession, statement: Select[Any]) -> Seen[ClientRecord]:
