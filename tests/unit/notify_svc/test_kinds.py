@@ -32,6 +32,8 @@ CONTRACTS = Path(__file__).parents[3] / "contracts" / "events"
 
 
 def test_every_event_of_the_contracts_is_told_or_belongs_to_the_sharing_administration():
-    written = {path.name.removesuffix(".v1.schema.json") for path in CONTRACTS.glob("*.schema.json")}
+    written = {
+        path.name.removesuffix(".v1.schema.json") for path in CONTRACTS.glob("*.schema.json")
+    }
     told = {kind for kind in written if kind.split(".")[0] not in SHARING}
     assert told == kinds.KINDS
