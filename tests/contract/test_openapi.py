@@ -28,12 +28,16 @@ def test_the_committed_document_is_the_served_one(served):
 
 
 def test_every_operation_documents_its_refusals_as_problems(served):
-    for path, method, operation in operations(json.loads(served[1])):
+    document = json.loads(served[1])
+    shared = document["components"].get("responses", {})
+    for path, method, operation in operations(document):
         if not path.startswith("/v1/"):
             continue
         for status in ("401", "403", "404", "422", "503"):
             assert status in operation["responses"], (path, method, status)
-            assert "application/problem+json" in operation["responses"][status]["content"]
+            found = operation["responses"][status]
+            found = shared.get(found.get("$ref", "").rpartition("/")[2], found)
+            assert "application/problem+json" in found["content"]
 
 
 def test_every_operation_has_a_one_line_description_and_a_unique_id(served):

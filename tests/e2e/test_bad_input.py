@@ -46,9 +46,10 @@ def unchanged(clinic: Partner, case: dict):
 @pytest.fixture(scope="module")
 def case(clinic: Partner) -> dict:
     person = clinic.post(
-        "/v1/persons", {"family_name": "Abelard", "given_name": "Noor", "number": secrets.token_hex(4)}
+        "/v1/persons",
+        {"family_name": "Abelard", "given_name": "Noor", "number": secrets.token_hex(4)},
     ).body
-    opened = clinic.post("/v1/cases", {"person_id": person["id"]})
+    opened = clinic.post("/v1/cases", {"person_id": person["id"], "worker": "w-1"})
     assert opened.status == 201, opened.body
     return opened.body
 
@@ -64,7 +65,9 @@ def is_problem(answer: httpx.Response, status: int, code: str | None = None) -> 
 
 
 def test_malformed_json(send):
-    is_problem(send("POST", "/v1/cases", content=b'{"person_id": ', headers=JSON), 400, "malformed-json")
+    is_problem(
+        send("POST", "/v1/cases", content=b'{"person_id": ', headers=JSON), 400, "malformed-json"
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"x"', b"1"])
@@ -82,7 +85,9 @@ def test_wrong_types_have_a_pointer_each(send, case):
     "field", ["id", "custodian_id", "version", "status", "created_at", "organisation_id"]
 )
 def test_fields_that_are_not_the_callers_are_refused(send, case, field):
-    answer = send("POST", "/v1/cases", json={"person_id": case["person_id"], field: "x"})
+    answer = send(
+        "POST", "/v1/cases", json={"person_id": case["person_id"], "worker": "w", field: "x"}
+    )
     problem = is_problem(answer, 422, "invalid")
     assert f"#/{field}" in {error["pointer"] for error in problem["errors"]}
 

@@ -206,4 +206,18 @@ def openapi(service: Service, settings: ServiceSettings) -> dict[str, Any]:
         schemas[problem.__name__].pop("$defs", None)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    _name_refusals(document)
     return document
+
+
+def _name_refusals(document: dict[str, Any]) -> None:
+    """Refer to each documented refusal instead of repeating it on every operation."""
+    shared = document["components"].setdefault("responses", {})
+    for item in document["paths"].values():
+        for operation in item.values():
+            for status, found in operation["responses"].items():
+                if status.isdigit() and found == problems.PROBLEMS.get(int(status)):
+                    shared[f"Problem{status}"] = found
+                    operation["responses"][status] = {
+                        "$ref": f"#/components/responses/Problem{status}"
+                    }

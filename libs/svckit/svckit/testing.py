@@ -103,7 +103,13 @@ def environment(package: str, url: str, **more: str) -> dict[str, str]:
         "issuer": "http://127.0.0.1:8080",
         "internal_jwks_url": "http://127.0.0.1:8080/.well-known/internal-jwks.json",
         "cursor_key": secrets.token_hex(32),
-        "store_url": "file:///var/empty/careloop",  # only the service that stores bytes has it
+        # what only one service has: a store of bytes, keys and upstreams
+        "store_url": "file:///var/empty/careloop",
+        "key_file": "/var/empty/careloop/keys.json",
+        **{
+            f"{name}_url": "http://127.0.0.1:1"
+            for name in ("case", "referral", "document", "notify")
+        },
         **more,
     }
     return {f"{prefix}_{name.upper()}": value for name, value in values.items()}
