@@ -10,10 +10,18 @@ from tests import world
 from tests.world import Platform
 
 
-@pytest.fixture
-def platform() -> Iterator[Platform]:
+@pytest.fixture(scope="module")
+def data() -> Iterator[Platform]:
     with world.platform() as found:
         yield found
+
+
+@pytest.fixture
+def platform(data: Platform) -> Platform:
+    """A Careloop that runs: the one the test before left, else a new start on the same data."""
+    if data.supervisor is None or data.supervisor.poll() is not None:
+        data.start()
+    return data
 
 
 def organisations(platform: Platform) -> list[tuple[str, str, str]]:
@@ -26,20 +34,21 @@ def persons(platform: Platform) -> list[str]:
     )
 
 
-def test_ctrl_c_leaves_no_process_and_the_next_start_takes_over(platform: Platform):
-    platform.start()
-    before = organisations(platform), persons(platform)
-    pids = platform.pids()
-    assert platform.end(signal.SIGINT) in (0, 130)
-    world.until_gone(pids)
-    assert not (platform.data_dir / "run.json").exists()
+def test_a_second_up_on_the_same_data_is_refused(platform: Platform):
+    done = careloop(platform, "up", "--port", str(platform.port + 1))
+    assert done.returncode == 1
+    assert "already runs" in done.stdout
+    assert platform.is_ready()
 
-    platform.start()
-    assert (organisations(platform), persons(platform)) == before
+
+def test_a_dead_postgres_is_started_again(platform: Platform):
+    before = persons(platform)
+    old = platform.kill("postgres")
+    assert persons(platform) == before
+    assert platform.pids()["postgres"] != old
 
 
 def test_a_killed_supervisor_takes_everything_along_and_the_data_stays(platform: Platform):
-    platform.start()
     before = organisations(platform), persons(platform)
     pids = platform.pids()
     platform.end(signal.SIGKILL)
@@ -49,39 +58,28 @@ def test_a_killed_supervisor_takes_everything_along_and_the_data_stays(platform:
     world.until_gone(pids)
 
 
-def test_a_second_up_on_the_same_data_is_refused(platform: Platform):
-    platform.start()
-    command = platform.command("up", "--port", str(platform.port + 1))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "already runs" in done.stdout
-    assert platform.is_ready()
+def test_ctrl_c_leaves_no_process_and_down_has_nothing_to_stop(platform: Platform):
+    pids = platform.pids()
+    assert platform.end(signal.SIGINT) in (0, 130)
+    world.until_gone(pids)
+    assert not (platform.data_dir / "run.json").exists()
+    assert careloop(platform, "down").returncode == 1
 
 
 def test_detached_it_answers_until_down(platform: Platform):
-    up = platform.command("up", "--detach", "--port", str(platform.port))
-    done = subprocess.run(up, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stdout
+    before = organisations(platform), persons(platform)
+    assert careloop(platform, "down").returncode == 0
+
+    up = careloop(platform, "up", "--detach", "--port", str(platform.port))
+    assert up.returncode == 0, up.stdout
     pids = platform.pids()
-    status = subprocess.run(
-        platform.command("status"), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert status.returncode == 0, status.stdout
+    assert careloop(platform, "status").returncode == 0
+    assert (organisations(platform), persons(platform)) == before
 
-    down = subprocess.run(
-        platform.command("down"), capture_output=True, text=True, timeout=90, check=False
-    )
-    assert down.returncode == 0, down.stdout
+    assert careloop(platform, "down").returncode == 0
     world.until_gone(pids)
-    again = subprocess.run(
-        platform.command("down"), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert again.returncode == 1
 
 
-def test_a_dead_postgres_is_started_again(platform: Platform):
-    platform.start()
-    before = persons(platform)
-    old = platform.kill("postgres")
-    assert persons(platform) == before
-    assert platform.pids()["postgres"] != old
+def careloop(platform: Platform, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = platform.command(*arguments)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
