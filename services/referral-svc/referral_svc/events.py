@@ -15,6 +15,13 @@ from svckit.outbox import Event
 from referral_svc.domain.referral import Status
 from referral_svc.models import Message, Referral, Service
 
+PUBLISHES = (
+    *("service.published", "service.changed", "message.sent", "referral.drafted"),
+    *("referral.requested", "referral.accepted", "referral.rejected", "referral.cancelled"),
+    *("referral.started", "referral.held", "referral.resumed", "referral.failed"),
+    *("referral.completed", "referral.voided", "referral.changed"),
+)
+
 _PAST = {
     Status.DRAFT: "drafted",
     Status.REQUESTED: "requested",

@@ -9,7 +9,7 @@ from svckit.idempotency import Create
 from svckit.paging import Paging
 from svckit.problems import PROBLEMS
 
-from referral_svc.actions import referrals as actions
+from referral_svc.actions import messages
 from referral_svc.api import present
 from referral_svc.api.callers import MayRead, MayWrite
 from referral_svc.queries import referrals as queries
@@ -24,7 +24,7 @@ async def send(referral_id: str, body: MessageIn, caller: MayWrite, cmd: Create)
     """Write to the other side."""
     return await cmd.run(
         caller,
-        lambda tx: actions.send_message(tx, caller, referral_id, body.text),
+        lambda tx: messages.send(tx, caller, referral_id, body.text),
         present.sent,
     )
 

@@ -10,6 +10,7 @@ from svckit.idempotency import Act, Change, Create
 from svckit.paging import Paging
 from svckit.problems import PROBLEMS
 
+from referral_svc.actions import moves
 from referral_svc.actions import referrals as actions
 from referral_svc.api import present
 from referral_svc.api.callers import Config, MayRead, MayWrite
@@ -140,15 +141,14 @@ async def complete(
     """Close the loop: at least one outcome is told."""
     return await cmd.run(
         caller,
-        lambda tx: actions.move(
+        lambda tx: moves.move(
             tx,
             caller,
             referral_id,
             Status.COMPLETED,
             expected=cmd.expected,
             settings=config,
-            reason=body.reason,
-            outcome=body.outcome,
+            body=body,
         ),
         present.moved,
     )
@@ -166,14 +166,14 @@ def _command(name: str) -> None:
     ) -> Response:
         return await cmd.run(
             caller,
-            lambda tx: actions.move(
+            lambda tx: moves.move(
                 tx,
                 caller,
                 referral_id,
                 to,
                 expected=cmd.expected,
                 settings=config,
-                reason=body.reason if body else None,
+                body=body or MoveIn(),
                 only_from=only_from,
             ),
             present.moved,

@@ -155,6 +155,13 @@ def next_states(state: Status, party: Party) -> list[Status]:
     return [to for (since, to), setters in MOVES.items() if since is state and party in setters]
 
 
+def expect(state: Status, only: Status | None) -> None:
+    """Raise InvalidTransition unless the state is the only one a command starts from."""
+    if only is not None and state is not only:
+        extra = {"current_status": state.value}
+        raise InvalidTransition(f"A {state.value} referral is not {only.value}.", extra=extra)
+
+
 def move(
     state: Status | None,
     to: Status,
