@@ -1,4 +1,4 @@
-"""`python -m careloop.contracts` writes `contracts/openapi` from the code of the services."""
+"""`python -m careloop.contracts` writes `contracts/openapi` and `contracts/asyncapi.yaml`."""
 
 import os
 import subprocess
@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from svckit.testing import environment
+
+from careloop import asyncapi
 
 FOLDER = Path(__file__).resolve().parent.parent / "contracts" / "openapi"
 PACKAGES = {
@@ -40,3 +42,4 @@ def write() -> None:
 
 if __name__ == "__main__":
     write()
+    asyncapi.write()

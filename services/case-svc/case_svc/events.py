@@ -19,6 +19,15 @@ from case_svc.domain.classes import FILED
 from case_svc.models import CaseFile, Person, TimelineEntry
 from case_svc.models.base import InCase, Versioned
 
+PUBLISHES = (
+    *("person.registered", "person.changed"),
+    *("case.opened", "case.changed", "case.closed", "case.reopened"),
+    *("party.added", "party.ended", "care-team.joined", "care-team.left", "number.added"),
+    *("need.identified", "need.changed", "assessment.completed", "goal.set", "goal.changed"),
+    *("activity.planned", "activity.changed", "task.created", "task.changed"),
+    *("note.added", "decision.recorded"),
+)
+
 # the part of the address between the case and the row
 COLLECTIONS: Mapping[str, str] = {
     "party": "parties",

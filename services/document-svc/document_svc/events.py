@@ -9,6 +9,8 @@ from svckit.identity import Caller
 from document_svc.domain import Anchor, DataClass, Label, required_classes
 from document_svc.models import Content, Document, Link
 
+PUBLISHES = ("document.added", "document.revised", "document.attached", "document.withdrawn")
+
 
 async def added(
     tx: AsyncSession, caller: Caller, document: Document, link: Link, content: Content

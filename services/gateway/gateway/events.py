@@ -15,6 +15,11 @@ from svckit.outbox import Event, record
 from gateway.models import Agreement, Consent, Grant, Organisation
 
 TOPIC = "sharing.v1"
+PUBLISHES = (
+    *("organisation.registered", "organisation.changed"),
+    *("agreement.published", "agreement.ended", "consent.recorded", "consent.withdrawn"),
+    *("grant.opened", "grant.changed", "grant.ended"),
+)
 
 
 async def organisation(
