@@ -63,8 +63,8 @@ def test_data_survives_a_kill_and_the_next_start_takes_it_over(folder: Path):
     run(first.url, "CREATE TABLE kept (id int)", "INSERT INTO kept VALUES (7)")
     assert first.pid is not None
     os.kill(first.pid, signal.SIGKILL)
-    assert first._process is not None
-    first._process.wait()
+    assert first.process is not None
+    first.process.wait()
 
     second = postgres.start(folder)
     try:

@@ -1,0 +1,69 @@
+"""Our receiver verifies exactly what the reference library signs."""
+
+from datetime import timedelta
+
+import httpx
+import pytest
+from standardwebhooks import Webhook
+from svckit.clock import now
+
+from careloop.demo.receiver import Receiver, verify
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+BODY = b'{"type":"org.careloop.case.opened.v1","data":{"id":"cas_1"}}'
+
+
+def headers(secret: str = SECRET, *, age_s: int = 0, body: bytes = BODY) -> dict[str, str]:
+    at = now() - timedelta(seconds=age_s)
+    signature = Webhook(secret).sign("evt_1", at, body.decode())
+    return {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": signature,
+    }
+
+
+def test_what_the_reference_library_signs_is_genuine():
+    assert verify(SECRET, headers(), BODY)
+
+
+def test_one_good_signature_among_several_is_enough():
+    good = headers()
+    assert verify(
+        SECRET, good | {"webhook-signature": f"v1,AAAA {good['webhook-signature']}"}, BODY
+    )
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        headers("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        headers(age_s=600),
+        headers(age_s=-600),
+        headers() | {"webhook-id": "evt_2"},
+        headers() | {"webhook-timestamp": "soon"},
+        {},
+    ],
+    ids=["other secret", "old", "from the future", "other id", "no time", "nothing"],
+)
+def test_anything_else_is_refused(forged: dict[str, str]):
+    assert not verify(SECRET, forged, BODY)
+
+
+def test_a_changed_body_is_refused():
+    assert not verify(SECRET, headers(), BODY + b" ")
+
+
+def test_the_server_keeps_genuine_messages_once_and_refuses_the_rest():
+    with Receiver() as receiver:
+        receiver.expect("/clinic", SECRET)
+        url = receiver.url("/clinic")
+        with httpx.Client(trust_env=False) as client:
+            statuses = [
+                client.post(url, content=BODY, headers=each).status_code
+                for each in (headers(), headers(), headers("whsec_AAAA"))
+            ]
+            unknown = client.post(receiver.url("/other"), content=BODY, headers=headers())
+    assert statuses == [204, 204, 401]
+    assert unknown.status_code == 401
+    assert (len(receiver.messages["/clinic"]), receiver.repeated, receiver.refused) == (1, 1, 2)
