@@ -1,6 +1,7 @@
 """No webhook reaches an address that is not public, whatever the name said when it was registered."""
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -132,9 +133,24 @@ async def test_proxies_of_the_environment_are_ignored(local, monkeypatch):
     assert (await post(f"http://127.0.0.1:{port}/", allow_private_targets=True)).status == 200
 
 
+@contextlib.asynccontextmanager
 async def serving(handler):
-    server = await asyncio.start_server(handler, "127.0.0.1", 0)
-    return server, server.sockets[0].getsockname()[1]
+    """A server of raw bytes; at the end every connection of it is closed."""
+    busy = set()
+
+    async def handle(reader, writer):
+        busy.add(asyncio.current_task())
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(OSError):
+            await handler(reader, writer)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        await asyncio.wait_for(asyncio.gather(*busy), 10)
 
 
 @pytest.mark.parametrize(
@@ -151,14 +167,11 @@ async def serving(handler):
     ],
 )
 async def test_only_the_status_decides_and_a_bad_body_costs_at_most_the_connection(head, error):
-    async def answer(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
+    async def answer(_, writer):
         writer.write(head + b"x" * 100_000 if b"9000000000" in head else head)
         await writer.drain()
-        writer.close()
 
-    server, port = await serving(answer)
-    async with server:
+    async with serving(answer) as port:
         found = await post(f"http://127.0.0.1:{port}/", allow_private_targets=True)
     assert (found.status, found.error) == ((None, error) if error else (200, None))
 
@@ -166,14 +179,11 @@ async def test_only_the_status_decides_and_a_bad_body_costs_at_most_the_connecti
 async def test_a_2xx_whose_body_never_comes_is_a_success():
     done = asyncio.Event()
 
-    async def answer(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
+    async def answer(_, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
         await done.wait()
-        writer.close()
 
-    server, port = await serving(answer)
-    async with server:
+    async with serving(answer) as port:
         found = await post(
             f"http://127.0.0.1:{port}/", allow_private_targets=True, total_timeout_s=3
         )
@@ -182,12 +192,10 @@ async def test_a_2xx_whose_body_never_comes_is_a_success():
 
 
 async def test_the_time_is_bounded_when_nothing_comes():
-    async def answer(reader, writer):
+    async def answer(reader, _):
         await reader.read()
-        writer.close()
 
-    server, port = await serving(answer)
-    async with server:
+    async with serving(answer) as port:
         found = await post(f"http://127.0.0.1:{port}/", allow_private_targets=True)
     assert found == Answer(error="timeout")
 
