@@ -11,7 +11,7 @@ from document_svc import actions
 
 # the moves after which a referral is no longer one that documents can be attached to
 _ENDING = ("rejected", "cancelled", "failed", "voided")
-_LIVING = ("requested", "accepted", "started", "held", "completed")
+_LIVING = ("drafted", "requested", "accepted", "started", "held", "resumed", "completed")
 
 
 async def case_opened(tx: AsyncSession, event: Received) -> None:

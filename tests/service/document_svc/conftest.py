@@ -228,4 +228,5 @@ def settings(database_for, issuer, tmp_path):
 async def world(settings, issuer, client_for):
     found = World(create_app(settings), issuer, client_for)
     await found.case_opened(found.case)
-    return found
+    yield found
+    await found.db.dispose()

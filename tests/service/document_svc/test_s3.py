@@ -120,7 +120,8 @@ def s3_settings(database_for, issuer, store):
 async def on_s3(s3_settings, issuer, client_for):
     found = World(create_app(s3_settings()), issuer, client_for)
     await found.case_opened(found.case)
-    return found
+    yield found
+    await found.db.dispose()
 
 
 async def stored(world):
