@@ -248,6 +248,7 @@ class Gateway:
     key_file: Path
     upstream: Upstream
     admin: Partner
+    pid: int
     clinic: Partner = field(init=False)
     pantry: Partner = field(init=False)
     payer: Partner = field(init=False)
@@ -335,7 +336,7 @@ def running(database_url: str, folder: Path, **settings: str) -> Iterator[Gatewa
     try:
         _await_ready(url, process, folder)
         admin = Partner(url, first["organisation_id"], first["client_id"], admin_key)
-        yield Gateway(url, port, database_url, folder / "keys.json", upstream, admin)
+        yield Gateway(url, port, database_url, folder / "keys.json", upstream, admin, process.pid)
     finally:
         process.terminate()
         process.wait(20)

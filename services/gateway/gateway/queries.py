@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, delete, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from svckit.errors import NotFound
 from svckit.identity import Caller
 
-from gateway.domain import Basis, Scope
+from gateway.domain import Basis, Decision, Scope
 from gateway.models import (
     Agreement,
     AssertionUse,
@@ -169,6 +169,49 @@ async def grants_of(tx: AsyncSession, basis: Basis, basis_id: str) -> Sequence[G
         .where(Grant.basis_id == basis_id, Grant.basis == basis)
         .order_by(Grant.id)
         .with_for_update()
+    )
+    return (await tx.scalars(query)).all()
+
+
+def _parties(agreement: Agreement, recipient_id: Any) -> ColumnElement[bool]:
+    """Return whether the column names a recipient of the agreement."""
+    if agreement.recipient_id:
+        found: ColumnElement[bool] = recipient_id == agreement.recipient_id
+        return found
+    kind = select(Organisation.id).where(Organisation.kind == agreement.recipient_kind)
+    meant: ColumnElement[bool] = recipient_id.in_(kind)
+    return meant
+
+
+async def standing_grants(tx: AsyncSession, agreement: Agreement, at: datetime) -> Sequence[Grant]:
+    """Return the grants between the agreement's parties that have not ended, but for consents."""
+    query = (
+        select(Grant)
+        .where(
+            Grant.custodian_id == agreement.custodian_id,
+            _parties(agreement, Grant.recipient_id),
+            Grant.basis != Basis.CONSENT,
+            or_(Grant.valid_to.is_(None), Grant.valid_to > at),
+        )
+        .order_by(Grant.id)
+    )
+    return (await tx.scalars(query)).all()
+
+
+async def standing_permits(
+    tx: AsyncSession, agreement: Agreement, at: datetime
+) -> Sequence[Consent]:
+    """Return the active permits of the custodian's persons for a recipient of the agreement."""
+    query = (
+        select(Consent)
+        .where(
+            Consent.custodian_id == agreement.custodian_id,
+            _parties(agreement, Consent.recipient_id),
+            Consent.active,
+            Consent.decision == Decision.PERMIT,
+            or_(Consent.valid_to.is_(None), Consent.valid_to > at),
+        )
+        .order_by(Consent.id)
     )
     return (await tx.scalars(query)).all()
 

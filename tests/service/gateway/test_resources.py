@@ -255,6 +255,18 @@ def test_a_permit_beyond_the_agreement_opens_only_what_is_agreed(gateway: Gatewa
     assert (grant["classes"], grant["purposes"]) == (["outcome"], ["HOPERAT"])
 
 
+def test_a_permit_older_than_the_agreement_counts_once_it_is_published(gateway: Gateway) -> None:
+    late = gateway.client(gateway.organisation("payer", "Late"), "HOPERAT")
+    person_id = person_of(gateway, gateway.clinic.organisation_id)
+    consent(gateway, gateway.clinic, person_id, recipient_id=late.organisation_id)
+    assert late.get("/v1/grants").json()["items"] == []
+    first = agreement(gateway, recipient_id=late.organisation_id)
+    second = agreement(gateway, recipient_id=late.organisation_id)
+    held = late.get("/v1/grants").json()["items"]
+    assert {item["agreement_id"] for item in held} == {first["id"], second["id"]}
+    assert {item["person_id"] for item in held} == {person_id}
+
+
 def test_a_permit_without_an_agreement_opens_nothing(gateway: Gateway) -> None:
     person_id = person_of(gateway, gateway.clinic.organisation_id)
     stranger = gateway.outsider.organisation_id

@@ -11,13 +11,17 @@ from svckit.identity import Caller
 from svckit.ids import new_id
 
 from gateway import events, queries
+from gateway.actions import grants
 from gateway.domain import AgreementEnded
 from gateway.models import Agreement
 from gateway.schemas import AgreementIn
 
 
 async def publish(tx: AsyncSession, caller: Caller, body: AgreementIn) -> Agreement:
-    """Put an agreement in force. Raises Invalid for an organisation that is not there."""
+    """Put an agreement in force; what stands between its parties is opened under it, too.
+
+    Raises Invalid for an organisation that is not there.
+    """
     for field in ("custodian_id", "recipient_id"):
         named = getattr(body, field)
         if named and await queries.find_organisation(tx, named) is None:
@@ -47,6 +51,7 @@ async def publish(tx: AsyncSession, caller: Caller, body: AgreementIn) -> Agreem
     tx.add(row)
     await tx.flush()
     await events.agreement(tx, "published", row, caller)
+    await grants.renew(tx, row, at)
     await audit.record(tx, caller, action="agreement.publish", resource=row.id, version=1)
     return row
 

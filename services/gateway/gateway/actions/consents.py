@@ -66,17 +66,8 @@ async def record(tx: AsyncSession, caller: Caller, body: ConsentIn) -> Consent:
     await tx.flush()
     await events.consent(tx, "recorded", row, caller)
     await audit.record(tx, caller, action="consent.record", resource=row.id, version=1)
-    if row.decision == Decision.PERMIT and row.recipient_id:
-        reason = grants.Reason(
-            Basis.CONSENT,
-            row.id,
-            person_id=row.person_id,
-            purposes=row.purposes,
-            valid_to=row.valid_to,
-        )
-        await grants.open_under(
-            tx, row.custodian_id, row.recipient_id, row.classes, reason, at=row.valid_from
-        )
+    if row.decision == Decision.PERMIT:
+        await grants.permitted(tx, row, row.valid_from)
     return row
 
 

@@ -14,7 +14,7 @@ from svckit.ids import new_id
 
 from gateway import events, queries
 from gateway.domain import ACCEPTED, ASKED, RETURNED, Basis
-from gateway.models import Agreement, Grant
+from gateway.models import Agreement, Consent, Grant
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,33 @@ async def end(tx: AsyncSession, basis: Basis, basis_id: str, *, at: datetime) ->
     """End every grant with that reason at the instant."""
     for grant in await queries.grants_of(tx, basis, basis_id):
         await _end(tx, grant, at)
+
+
+async def renew(tx: AsyncSession, agreement: Agreement, at: datetime) -> None:
+    """Open, under a new agreement, what standing reasons between its parties call for."""
+    starts = max(at, agreement.valid_from)
+    for grant in await queries.standing_grants(tx, agreement, at):
+        reason = Reason(
+            grant.basis, grant.basis_id, grant.person_id, grant.case_id, valid_to=grant.valid_to
+        )
+        classes = None if grant.basis == Basis.CARE_TEAM else grant.classes
+        await open_under(tx, grant.custodian_id, grant.recipient_id, classes, reason, at=starts)
+    for consent in await queries.standing_permits(tx, agreement, at):
+        await permitted(tx, consent, max(starts, consent.valid_from))
+
+
+async def permitted(tx: AsyncSession, consent: Consent, at: datetime) -> None:
+    """Let the named recipient of a permit see what it names."""
+    if consent.recipient_id is None:
+        return
+    reason = Reason(
+        Basis.CONSENT,
+        consent.id,
+        consent.person_id,
+        purposes=consent.purposes,
+        valid_to=consent.valid_to,
+    )
+    await open_under(tx, consent.custodian_id, consent.recipient_id, consent.classes, reason, at=at)
 
 
 async def referral_requested(tx: AsyncSession, referral: "Referral", at: datetime) -> None:
