@@ -132,7 +132,7 @@ def test_a_reused_key_with_another_body_is_422(send, clinic):
     is_problem(again, 422, "idempotency-key-reused")
 
 
-@pytest.mark.parametrize("token", ["", "x", "a.b.c", "e30.e30.e30"])
+@pytest.mark.parametrize("token", ["x", "a.b.c", "e30.e30.e30"])
 def test_a_token_that_is_none_is_401(send, token):
     answer = send("GET", "/v1/cases", token=token)
     is_problem(answer, 401)
