@@ -23,16 +23,16 @@ def place(**more: Any) -> dict[str, Any]:
 
 
 def read(payload: object) -> list[tuple[str, Kind]]:
-    return [(item.pointer, item.kind) for item in hsds.items(payload)]
+    return [(item.pointer, item.kind) for item in hsds.read(payload)]
 
 
 def one(payload: object) -> Item:
-    (item,) = hsds.items(payload)
+    (item,) = hsds.read(payload)
     return item
 
 
 def errors(payload: object) -> list[tuple[str, str]]:
-    return [(error.pointer, error.code) for item in hsds.items(payload) for error in item.errors]
+    return [(error.pointer, error.code) for item in hsds.read(payload) for error in item.errors]
 
 
 def test_a_full_organisation_holds_its_locations_and_services() -> None:
@@ -70,7 +70,7 @@ def test_an_array_may_mix_kinds() -> None:
 
 def test_a_service_at_location_names_both_ends() -> None:
     nested = {"id": SITE, "service": service(), "location": place()}
-    last = list(hsds.items(nested))[-1]
+    last = hsds.read(nested)[-1]
     assert last.kind is Kind.SERVICE_AT_LOCATION
     assert last.refers == {"service": SERVICE, "location": PLACE}
 
@@ -86,11 +86,19 @@ def test_tabular_rows_become_nested_objects_with_their_rows_as_pointers() -> Non
         "attributes.csv": [{"id": SITE, "link_id": SERVICE, "taxonomy_term_id": PLACE}],
         "taxonomy_terms.csv": [{"id": PLACE, "name": "Food", "description": "d", "code": "c"}],
     }
-    found = list(hsds.items(tables))
+    found = hsds.read(tables)
     assert [item.pointer for item in found] == ["/services.csv/0", "/taxonomy_terms.csv/0"]
     assert found[0].refers == {"organization": ORG}
     assert found[0].document["schedules"][0]["freq"] == "WEEKLY"
     assert found[0].document["attributes"][0]["taxonomy_term"]["name"] == "Food"
+
+
+def test_cells_of_a_spreadsheet_become_numbers_where_hsds_has_numbers() -> None:
+    row = service(minimum_age="12", maximum_age="99.5", alternate_name="", wait_time="3")
+    found = one({"services.csv": [row]}).document
+    assert (found["minimum_age"], found["maximum_age"]) == (12, 99.5)
+    assert found["wait_time"] == "3"
+    assert "alternate_name" not in found
 
 
 @pytest.mark.parametrize(
@@ -110,6 +118,14 @@ def test_what_is_wrong_is_told_by_pointer(payload: object, expected: list[tuple[
     assert errors(payload) == expected
 
 
+def test_a_document_nested_without_end_is_refused() -> None:
+    nested = service()
+    for _ in range(900):
+        nested = service(organization={"id": ORG, "services": [nested]})
+    with pytest.raises(NotHsds):
+        hsds.read(nested)
+
+
 def test_unknown_properties_are_kept() -> None:
     assert one(service(x_opening="soon")).document["x_opening"] == "soon"
 
@@ -117,7 +133,7 @@ def test_unknown_properties_are_kept() -> None:
 @pytest.mark.parametrize("payload", ["text", 3, None, True])
 def test_a_body_that_is_no_object_is_refused_whole(payload: object) -> None:
     with pytest.raises(NotHsds):
-        list(hsds.items(payload))
+        hsds.read(payload)
 
 
 json = st.recursive(
@@ -136,5 +152,5 @@ json = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["contents", "services.csv", "service", "id"]), json))
 def test_no_document_breaks_the_reader(payload: dict[str, Any]) -> None:
-    for item in hsds.items(payload):
+    for item in hsds.read(payload):
         assert item.errors or item.kind is Kind.API or item.hsds_id

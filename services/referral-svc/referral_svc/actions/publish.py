@@ -49,7 +49,7 @@ async def publish(tx: AsyncSession, caller: Caller, payload: object) -> ImportOu
 
     Raises NotHsds when the body is no HSDS document at all.
     """
-    items = list(hsds.items(payload))
+    items = hsds.read(payload)
     await publishing.lock_publisher(tx, caller.organisation_id)
     work = _Import(tx, caller.organisation_id)
     good = [item for item in items if not item.errors]

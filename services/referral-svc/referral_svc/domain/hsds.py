@@ -51,12 +51,19 @@ class NotHsds(Invalid):
     code = "not-hsds"
 
 
-def items(payload: object) -> Iterator[Item]:
-    """Yield every organisation, service, location and term of an HSDS document.
+def read(payload: object) -> list[Item]:
+    """Return every organisation, service, location and term of an HSDS document.
 
     Raises:
-        NotHsds: the body is neither an object nor an array of them.
+        NotHsds: the body is neither an object nor an array of them, or is nested without end.
     """
+    try:
+        return list(_items(payload))
+    except RecursionError:
+        raise NotHsds("The document is nested too deeply.") from None
+
+
+def _items(payload: object) -> Iterator[Item]:
     if isinstance(payload, list):
         yield from _entries(payload, "")
     elif not isinstance(payload, Mapping):
@@ -214,11 +221,17 @@ def _checked(item: Item) -> Item:
 
 def _closed(node: Node, at: str, name: str, values: frozenset[str] | None) -> list[FieldError]:
     value = node.get(name)
-    if values is None or value in (None, "") or value in values:
+    if values is None or value in (None, "") or (isinstance(value, str) and value in values):
         return []
     told = ", ".join(sorted(values))
     return [FieldError(f"#{at}/{name}", "enum", f"`{name}` is one of: {told}.")]
 
+
+_CELLS = frozenset(
+    {*_NUMBERS, "available", "maximum", "timezone", "count", "interval", "amount"}
+    | {"year_incorporated"}
+)
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 
 _SERVICE_PARTS = {
     "schedules.csv": "schedules",
@@ -246,7 +259,6 @@ def nested(tables: Node) -> Iterator[dict[str, Any]]:
     for row in _rows(tables, "organizations.csv"):
         yield row
     for row in _rows(tables, "locations.csv"):
-        # spreadsheets make numbers of identifiers such as a UPRN
         yield row | _parts(tables, "location_id", row, _LOCATION_PARTS)
     for row in _rows(tables, "services.csv"):
         terms = _attributes(tables, row)
@@ -258,16 +270,32 @@ def nested(tables: Node) -> Iterator[dict[str, Any]]:
 def _rows(tables: Node, name: str) -> Iterator[dict[str, Any]]:
     rows = tables.get(name)
     for index, row in enumerate(rows if isinstance(rows, list) else []):
-        content = dict(row) if isinstance(row, Mapping) else {}
+        content = _typed(row) if isinstance(row, Mapping) else {}
         yield content | {"x-pointer": f"/{name}/{index}"}
+
+
+def _plain(tables: Node, name: str) -> list[dict[str, Any]]:
+    """Return the rows of what is only part of something else."""
+    rows = _rows(tables, name)
+    return [{key: value for key, value in row.items() if key != "x-pointer"} for row in rows]
+
+
+def _typed(row: Node) -> dict[str, Any]:
+    """Return the row without its empty cells, with numbers where HSDS has numbers (CSV has text)."""
+    filled = {column: value for column, value in row.items() if value is not None and value != ""}
+    for column in _CELLS & filled.keys():
+        value = filled[column]
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            filled[column] = float(value) if "." in value else int(value)
+    return filled
 
 
 def _parts(tables: Node, key: str, row: Node, parts: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, part in parts.items():
         children = [
-            {column: value for column, value in child.items() if column != "x-pointer"}
-            for child in _rows(tables, name)
+            child
+            for child in _plain(tables, name)
             if child.get(key) is not None and child.get(key) == row.get("id")
         ]
         if children:
@@ -276,10 +304,10 @@ def _parts(tables: Node, key: str, row: Node, parts: Mapping[str, str]) -> dict[
 
 
 def _attributes(tables: Node, row: Node) -> dict[str, Any]:
-    terms = {term.get("id"): term for term in _rows(tables, "taxonomy_terms.csv")}
+    terms = {str(term.get("id")): term for term in _plain(tables, "taxonomy_terms.csv")}
     found = [
-        attribute | {"taxonomy_term": terms.get(attribute.get("taxonomy_term_id"))}
-        for attribute in _rows(tables, "attributes.csv")
+        attribute | {"taxonomy_term": terms.get(str(attribute.get("taxonomy_term_id")))}
+        for attribute in _plain(tables, "attributes.csv")
         if attribute.get("link_id") == row.get("id")
     ]
     return {"attributes": found} if found else {}
