@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 
@@ -89,8 +90,9 @@ def down(layout: Layout) -> None:
 def seed(running: Supervisor) -> None:
     if running.machine is None:
         raise NotRunning("nothing has been started")
-    work = Seed(running.machine)
-    content = work.run()
+    with httpx.Client(timeout=30, trust_env=False) as http:
+        work = Seed(running.machine, http)
+        content = work.run()
     names = ", ".join(entry["name"] for entry in content["organisations"])
     running.report(f"network: {names} ({work.made} made)")
 
@@ -105,8 +107,9 @@ def seed_running(layout: Layout, console: Console) -> None:
     if run is None or not layout.is_held():
         raise NotRunning(f"no Careloop runs on {layout.root}")
     machine = Machine.running(layout, run, OperatorSettings().database_url)
-    work = Seed(machine)
-    work.run()
+    with httpx.Client(timeout=30, trust_env=False) as http:
+        work = Seed(machine, http)
+        work.run()
     console.print(f"{work.made} made; {layout.sandbox_file}")
 
 

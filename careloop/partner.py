@@ -54,15 +54,15 @@ class Partner:
     key: Key
     alg: str
     purpose: str
-    http: httpx.Client = field(
-        default_factory=lambda: httpx.Client(timeout=30, trust_env=False), repr=False
-    )
+    http: httpx.Client = field(repr=False)
     retries: int = 0
     _token: str = ""
     _renew_at: float = 0.0
 
     @classmethod
-    def of(cls, gateway: str, entry: Mapping[str, Any], base: Path) -> "Partner":
+    def of(
+        cls, gateway: str, entry: Mapping[str, Any], base: Path, http: httpx.Client
+    ) -> "Partner":
         """Return the partner described by an entry of `sandbox.json`, which lies in `base`."""
         key = read_key(base / entry["key_file"], entry["alg"], entry["kid"])
         return cls(
@@ -74,6 +74,7 @@ class Partner:
             key,
             entry["alg"],
             entry["purposes"][0],
+            http,
         )
 
     def token(self) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from careloop import network
 from careloop.errors import SeedFailure
 from careloop.keys import Key, key_pair, public_set
@@ -29,6 +31,7 @@ class Seed:
     """One run; `ids` and `clients` by the member's slug."""
 
     machine: Machine
+    http: httpx.Client = field(repr=False)
     ids: dict[str, str] = field(default_factory=dict)
     clients: dict[str, str] = field(default_factory=dict)
     made: int = 0
@@ -66,6 +69,7 @@ class Seed:
             self._key(member),
             member.alg,
             member.purposes[0],
+            self.http,
         )
 
     def _bootstrap(self) -> None:

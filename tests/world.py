@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from careloop.partner import Partner
 from careloop.ports import free_port
 from careloop.process import is_alive
@@ -30,6 +32,7 @@ class Platform:
     port: int = field(default_factory=free_port)
     event_log: str | None = None
     supervisor: subprocess.Popen[bytes] | None = None
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False))
 
     @property
     def url(self) -> str:
@@ -74,7 +77,7 @@ class Platform:
     def partner(self, name: str) -> Partner:
         sandbox = self.sandbox()
         (entry,) = (each for each in sandbox["organisations"] if each["name"] == name)
-        return Partner.of(sandbox["gateway"], entry, self.data_dir)
+        return Partner.of(sandbox["gateway"], entry, self.data_dir, self.http)
 
     def pids(self) -> dict[str, int]:
         """Return every process of the platform by its name, PostgreSQL's included."""
@@ -108,6 +111,7 @@ def platform(event_log: str | None = None) -> Iterator[Platform]:
         if found.supervisor is not None and found.supervisor.poll() is None:
             found.end(signal.SIGTERM)
         until_gone(pids)
+        found.http.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

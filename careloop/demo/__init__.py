@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,25 @@ from careloop.demo.journey import Journey
 from careloop.demo.receiver import Receiver
 from careloop.demo.steps import STEPS
 from careloop.errors import NotRunning, StepFailed
+from careloop.network import CLINIC, FOOD, HOUSING, PAYER
 from careloop.partner import Partner
 
-OnStep = Callable[[str], None]
 
-
-def journey(sandbox: dict[str, Any], base: Path, receiver: Receiver) -> Journey:
-    """Return a journey with the partners that `sandbox.json` describes."""
-    gateway = sandbox["gateway"]
-    partners = {
-        entry["name"]: Partner.of(gateway, entry, base) for entry in sandbox["organisations"]
-    }
-    return Journey(
-        clinic=partners["Lakeside Clinic"],
-        food=partners["Harbor Food Bank"],
-        housing=partners["Northside Housing Aid"],
-        payer=partners["Meridian Health Plan"],
-        receiver=receiver,
-    )
+@contextmanager
+def stage(sandbox: Mapping[str, Any], base: Path) -> Iterator[Journey]:
+    """Yield a journey with the partners that `sandbox.json` (in `base`) describes."""
+    with Receiver() as receiver, httpx.Client(timeout=30, trust_env=False) as http:
+        partners = {
+            entry["name"]: Partner.of(sandbox["gateway"], entry, base, http)
+            for entry in sandbox["organisations"]
+        }
+        yield Journey(
+            clinic=partners[CLINIC.name],
+            food=partners[FOOD.name],
+            housing=partners[HOUSING.name],
+            payer=partners[PAYER.name],
+            receiver=receiver,
+        )
 
 
 def play(
@@ -52,8 +54,7 @@ def play(
     if against is not None and against.rstrip("/") != sandbox["gateway"]:
         raise NotRunning(f"{sandbox_file} is of {sandbox['gateway']}, not of {against}")
     began = time.monotonic()
-    with Receiver() as receiver:
-        played = journey(sandbox, sandbox_file.parent, receiver)
+    with stage(sandbox, sandbox_file.parent) as played:
         _steps(console, played, tend or (lambda: None))
         views.show(console, played)
     console.print(

@@ -164,7 +164,7 @@ class Journey:
 
     def search_directory(self) -> None:
         search = {"need_category": "food-insecurity", "language": "en", "area": "Lakeview"}
-        found = must(self.clinic.get("/v1/directory/services", **search)).body["items"]
+        found = list(self.clinic.items("/v1/directory/services", **search))
         names = [item["name"] for item in found]
         chosen = [item for item in found if item["name"].startswith("Produce")]
         check(chosen, f"the search found {names}")
@@ -354,21 +354,22 @@ class Journey:
         self.say("eight doors tried, eight times 404")
 
     def verify_deliveries(self) -> None:
-        """Every event in a partner's feed arrived as a verified delivery, once it is counted."""
-        for path, partner in (
-            ("/clinic", self.clinic),
-            ("/food", self.food),
-            ("/payer", self.payer),
+        """Every event in a partner's feed arrived as a verified delivery, the last ones included."""
+        for path, partner, last in (
+            ("/clinic", self.clinic, {"referral.completed", "case.closed"}),
+            ("/food", self.food, {"referral.completed", "document.added"}),
+            ("/payer", self.payer, {"case.closed"}),
         ):
 
-            def complete(path: str = path, partner: Partner = partner) -> set[str] | None:
-                wanted = {event["id"] for event in self.feed(partner)}
-                return wanted if wanted and wanted <= self.receiver.messages[path].keys() else None
+            def complete(
+                path: str = path, partner: Partner = partner, last: set[str] = last
+            ) -> set[str] | None:
+                told = {event["id"]: _kind(event["type"]) for event in self.feed(partner)}
+                verified = self.receiver.messages[path].keys()
+                return set(told) if last <= set(told.values()) and set(told) <= verified else None
 
             arrived = eventually(complete, f"{partner.name} misses webhooks")
-            self.say(
-                f"{partner.name}: {len(arrived)} events in the feed, each delivered and verified"
-            )
+            self.say(f"{partner.name}: {len(arrived)} events, each delivered and verified")
         check(self.receiver.refused == 0, f"{self.receiver.refused} deliveries did not verify")
 
     def feed(self, partner: Partner) -> Iterator[dict[str, Any]]:
@@ -381,6 +382,11 @@ class Journey:
                 if event["data"]["case_id"] in ours or event["data"]["id"] in ours:
                     yield event
             after, more = page["next_after"], page["more"]
+
+
+def _kind(event_type: str) -> str:
+    """Return `case.closed` of `org.careloop.case.closed.v1`."""
+    return event_type.removeprefix("org.careloop.").removesuffix(".v1")
 
 
 def _content(answer: Answer) -> bytes | None:

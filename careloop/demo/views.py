@@ -1,16 +1,20 @@
 """One case as three organisations see it, each with its own token."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from svckit.ids import PATTERN
 
 from careloop.demo.journey import Journey
 from careloop.partner import Partner
 
 NOTHING = "[dim]—[/]"
+_ID = re.compile(PATTERN)
 # how a list that shows nothing is told apart from one that is refused
 _NOT_FOUND = 404
 
@@ -59,16 +63,16 @@ def timeline(journey: Journey) -> Table:
         partner.organisation_id: partner.name
         for partner in (journey.clinic, journey.food, journey.housing, journey.payer)
     }
-    table = Table(title="The case's timeline, as the clinic sees it", header_style="bold")
+    table = Table(title="The case's timeline, as the clinic sees it", box=SIMPLE_HEAD)
     for column in ("at (UTC)", "by", "what", "details"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     entries = sorted(
         journey.clinic.items(f"/v1/cases/{journey.case['id']}/timeline"),
         key=lambda entry: (entry["at"], entry["id"]),
     )
     for entry in entries:
         by = names.get(entry["organisation_id"], "")
-        table.add_row(entry["at"][11:23], by, entry["action"], _details(entry["change"]))
+        table.add_row(entry["at"][11:19], by, entry["action"], _details(entry["change"]))
     return table
 
 
@@ -110,5 +114,6 @@ def _list(reader: Partner, path: str, name: str) -> str:
 
 
 def _details(change: Mapping[str, Any]) -> str:
-    shown = {key: value for key, value in change.items() if isinstance(value, str | int)}
-    return " ".join(f"{key}={value}" for key, value in list(shown.items())[:3])
+    """Return the codes of a change; ids tell a reader of this table nothing."""
+    codes = (value for value in change.values() if isinstance(value, str) and not _ID.match(value))
+    return ", ".join(codes)

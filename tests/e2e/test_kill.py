@@ -4,10 +4,9 @@ from collections import Counter
 
 import pytest
 
-from careloop.demo import journey
+from careloop.demo import stage
 from careloop.demo.checks import eventually
 from careloop.demo.journey import Journey
-from careloop.demo.receiver import Receiver
 from careloop.demo.steps import STEPS
 from tests.world import SERVICES, Platform
 
@@ -30,8 +29,7 @@ TOLD_OF_A_REFERRAL = Counter(
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_loop_survives_a_kill(platform: Platform, service: str):
     killed = []
-    with Receiver() as receiver:
-        played = journey(platform.sandbox(), platform.data_dir, receiver)
+    with stage(platform.sandbox(), platform.data_dir) as played:
         for _who, what, step in STEPS:
             if what in MOMENTS:
                 killed.append(platform.kill(service))

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from careloop.demo import journey, views
+from careloop.demo import stage, views
 from careloop.demo.journey import Journey
-from careloop.demo.receiver import Receiver
 from careloop.demo.steps import STEPS
 from tests.world import Platform
 
@@ -22,8 +21,7 @@ CASE_FIELDS_OF_A_PAYER = {
 @pytest.fixture(scope="module")
 def played(platform: Platform) -> Iterator[Journey]:
     """The whole loop, played to its end; a step that does not hold fails every test here."""
-    with Receiver() as receiver:
-        found = journey(platform.sandbox(), platform.data_dir, receiver)
+    with stage(platform.sandbox(), platform.data_dir) as found:
         for _who, _what, step in STEPS:
             step(found)
         yield found

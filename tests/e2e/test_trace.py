@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from careloop.demo import journey
+from careloop.demo import stage
 from careloop.demo.checks import eventually
 from careloop.demo.journey import Journey
-from careloop.demo.receiver import Receiver
 from careloop.demo.steps import STEPS
 from tests.world import Platform
 
@@ -31,8 +30,7 @@ EDGES = {
 
 @pytest.fixture(scope="module")
 def played(calm: Platform) -> Iterator[Journey]:
-    with Receiver() as receiver:
-        found = journey(calm.sandbox(), calm.data_dir, receiver)
+    with stage(calm.sandbox(), calm.data_dir) as found:
         for _who, _what, step in STEPS:
             step(found)
         yield found
