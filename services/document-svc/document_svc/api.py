@@ -213,8 +213,9 @@ async def put_content(
 
 _PARTIAL: dict[int | str, dict[str, Any]] = {
     **PROBLEMS,
-    200: {"content": {"application/octet-stream": _BYTES}, "description": "The content"},
-    206: {"content": {"application/octet-stream": _BYTES}, "description": "The range asked for"},
+    # the type is the one the content was stored with
+    200: {"content": {"*/*": _BYTES}, "description": "The content"},
+    206: {"content": {"*/*": _BYTES}, "description": "The range asked for"},
     304: {"description": "The content named by If-None-Match is the current one"},
     416: {**PROBLEMS[422], "description": "Range not satisfiable"},
 }

@@ -7,7 +7,6 @@ then it is `current` (FHIR R4 DocumentReference.status) and every further conten
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -174,7 +173,7 @@ def parse_content_digest(header: str) -> str | None:
             digest = base64.b64decode(
                 value.strip().removeprefix(":").removesuffix(":"), validate=True
             )
-        except binascii.Error as error:
+        except ValueError as error:
             raise _malformed() from error
         if len(digest) != _SHA256_BYTES or not value.strip().startswith(":"):
             raise _malformed()

@@ -80,7 +80,10 @@ def test_a_field_without_sha_256_declares_nothing(field):
     assert domain.parse_content_digest(field) is None
 
 
-@pytest.mark.parametrize("value", ["", ":", "::", ":AAAA:", "AAAA", ":!!!!:", ":" + "A" * 44 + ":"])
+@pytest.mark.parametrize(
+    "value",
+    ["", ":", "::", ":AAAA:", "AAAA", ":!!!!:", ":\u00e9\u00e9\u00e9\u00e9:", ":" + "A" * 44 + ":"],
+)
 def test_a_malformed_digest_is_refused(value):
     with pytest.raises(domain.DigestMalformed):
         domain.parse_content_digest(f"sha-256={value}")
