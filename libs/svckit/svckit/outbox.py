@@ -28,6 +28,7 @@ __all__ = ["SLOTS", "Event", "InvalidEvent", "record", "schemas_in", "woken"]
 SLOTS = 64
 # CloudEvents 1.0 s5.2: intermediaries forward 64 KiB.
 MAX_BYTES = 64 * 1024
+_INSERT = outbox.insert().inline()
 
 
 class InvalidEvent(Exception):
@@ -63,18 +64,17 @@ async def record(tx: AsyncSession, event: Event, *, caller: Caller | None = None
         traceparent=telemetry.traceparent(),
         caused_by=caller.organisation_id if caller else "",
     )
-    await tx.execute(
-        outbox.insert().values(
-            slot=zlib.crc32(event.key.encode()) % SLOTS,
-            event_id=event_id,
-            type=event.type,
-            subject=event.subject,
-            version=event.version,
-            key=event.key,
-            headers=head,
-            value=value,
-        )
-    )
+    row = {
+        "slot": zlib.crc32(event.key.encode()) % SLOTS,
+        "event_id": event_id,
+        "type": event.type,
+        "subject": event.subject,
+        "version": event.version,
+        "key": event.key,
+        "headers": head,
+        "value": value,
+    }
+    await tx.execute(_INSERT, row)
     _wake_after_commit(tx)
     return event_id
 
