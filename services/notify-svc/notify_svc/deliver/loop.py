@@ -18,7 +18,7 @@ from notify_svc.domain.attempts import Answer
 from notify_svc.queries.claims import Claim
 from notify_svc.settings import Settings
 
-_IDLE_S = (0.02, 0.25)  # doubling from the first to the second while nothing is due
+_IDLE_S = (0.02, 0.1)  # doubling from the first to the second while nothing is due
 _DRAIN_S = 8  # what is still in flight then reads `unknown` and is sent again after its lease
 _SETTLE_S = (0.1, 0.5, 2.0, 5.0)
 _jitter = random.SystemRandom()
