@@ -1,10 +1,13 @@
 """The long poll: reads the feed until there is something to see, or the wait is over."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from time import monotonic
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from svckit.db import Database
 from svckit.identity import Caller
 
@@ -12,7 +15,8 @@ from notify_svc.queries import feed as queries
 from notify_svc.queries.feed import FeedRow
 
 MAX_WAIT_S = 25  # below the idle timeout that proxies commonly have (30 s)
-_POLL_S = 0.2
+_POLL_S = 0.1
+_log = structlog.get_logger("feed")
 _WINDOWS = 10  # looked through in one request when nothing in them may be seen any more
 
 
@@ -29,6 +33,10 @@ class Feed:
     def __init__(self, db: Database, waiters: int) -> None:
         self._db = db
         self._room = waiters
+        self._waiting: Counter[str] = Counter()
+        self._heads: dict[str, int] = {}
+        self._turn = asyncio.Event()
+        self._poller: asyncio.Task[None] | None = None
 
     async def read(
         self, caller: Caller, *, after: int, limit: int, kinds: Collection[str], wait_s: float
@@ -44,7 +52,7 @@ class Feed:
         self._room -= 1
         try:
             while monotonic() < until:
-                await self._news(caller, page.next_after, until)
+                await self._news(caller.organisation_id, page.next_after, until)
                 page = await self._look(caller, page.next_after, limit, kinds)
                 if page.rows or page.more:
                     break
@@ -52,13 +60,31 @@ class Feed:
             self._room += 1
         return page
 
-    async def _news(self, caller: Caller, seen: int, until: float) -> None:
-        """Wait until the organisation's counter is beyond what was seen: one row by its key."""
-        while (left := until - monotonic()) > 0:
-            await asyncio.sleep(min(_POLL_S, left))
-            async with self._db.read() as session:
-                if await queries.head(session, caller.organisation_id) > seen:
-                    return
+    async def _news(self, organisation_id: str, seen: int, until: float) -> None:
+        """Wait until the organisation's counter is beyond what was seen."""
+        self._waiting[organisation_id] += 1
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+        try:
+            async with asyncio.timeout(until - monotonic()):
+                while self._heads.get(organisation_id, 0) <= seen:
+                    await self._turn.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._waiting -= Counter([organisation_id])
+
+    async def _poll(self) -> None:
+        """Look at the counters of all who wait, in one statement a turn, while anyone waits."""
+        while self._waiting:
+            try:
+                async with self._db.read() as session:
+                    self._heads = await queries.heads(session, list(self._waiting))
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("the feed's counters cannot be read", error=type(error).__name__)
+            turn, self._turn = self._turn, asyncio.Event()
+            turn.set()
+            await asyncio.sleep(_POLL_S)
 
     async def _look(
         self, caller: Caller, after: int, limit: int, kinds: Collection[str]

@@ -3,5 +3,6 @@
 fanout      tell: an event becomes feed items and deliveries, in the inbox transaction
 endpoints   register, change, remove, rotate_secret, ping
 deliveries  redeliver
+hints       wake this process's senders at a commit
 attempts    claim, settle, sweep: what the deliver loop does to the database
 """

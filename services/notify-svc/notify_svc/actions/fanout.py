@@ -14,6 +14,7 @@ from svckit.ids import new_id
 from svckit.telemetry import traceparent
 
 from notify_svc import events
+from notify_svc.actions import hints
 from notify_svc.domain.attempts import Status
 from notify_svc.domain.kinds import short
 from notify_svc.domain.schedule import KEEP_DAYS
@@ -139,4 +140,5 @@ async def queue(
     ]
     if rows:
         await tx.execute(insert(Delivery).values(rows))
+        hints.wake_after_commit(tx)
     return [str(row["id"]) for row in rows]

@@ -12,13 +12,13 @@ from prometheus_client import Counter, Histogram
 from svckit.db import Database
 from svckit.service import Running
 
-from notify_svc.actions import attempts
+from notify_svc.actions import attempts, hints
 from notify_svc.deliver.post import Poster
 from notify_svc.domain.attempts import Answer
 from notify_svc.queries.claims import Claim
 from notify_svc.settings import Settings
 
-_IDLE_S = (0.02, 0.1)  # doubling from the first to the second while nothing is due
+_IDLE_S = (0.02, 0.4)  # doubling from the first to the second while nothing is due
 _DRAIN_S = 8  # what is still in flight then reads `unknown` and is sent again after its lease
 _SETTLE_S = (0.1, 0.5, 2.0, 5.0)
 _jitter = random.SystemRandom()
@@ -47,7 +47,7 @@ class Loop:
         self._settings = settings
         self._poster = Poster(settings)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wake = asyncio.Event()
+        self._wake = hints.woken()
         self._slow_room = settings.deliver_concurrency // 4
         self._room = settings.deliver_concurrency - self._slow_room
         self._swept = 0.0

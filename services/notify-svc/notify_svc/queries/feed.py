@@ -52,3 +52,13 @@ async def head(session: AsyncSession, organisation_id: str) -> int:
         select(FeedHead.seq).where(FeedHead.organisation_id == organisation_id)
     )
     return found or 0
+
+
+async def heads(session: AsyncSession, organisations: Collection[str]) -> dict[str, int]:
+    """Return the last number of each of these organisations that has one."""
+    found = await session.execute(
+        select(FeedHead.organisation_id, FeedHead.seq).where(
+            FeedHead.organisation_id.in_(organisations)
+        )
+    )
+    return {row.organisation_id: row.seq for row in found}
