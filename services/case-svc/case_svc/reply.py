@@ -6,14 +6,14 @@ from typing import Any
 import orjson
 from fastapi import Response
 from pydantic import BaseModel
-from sharing import project
+from sharing import ENVELOPE, may_show, project
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.http import Out
 from svckit.idempotency import Reply
 from svckit.identity import Caller
 
 from case_svc import events
-from case_svc.domain.classes import Label, of_labels
+from case_svc.domain.classes import CHANGE_CLASS, Label, of_labels
 from case_svc.models import (
     Activity,
     Assessment,
@@ -28,6 +28,7 @@ from case_svc.models import (
     Party,
     Task,
     TeamMember,
+    TimelineEntry,
 )
 from case_svc.models.base import InCase
 from case_svc.queries import cases, persons, rows, tasks
@@ -36,7 +37,7 @@ from case_svc.schemas.cases import CaseOut, CaseTypeOut
 from case_svc.schemas.people import MemberOut, NumberOut, PartyOut
 from case_svc.schemas.persons import PersonOut, RecordOut
 from case_svc.schemas.plan import ActivityOut, AssessmentOut, GoalOut, NeedOut
-from case_svc.schemas.work import DecisionOut, NoteOut, TaskOut
+from case_svc.schemas.work import DecisionOut, EntryOut, NoteOut, TaskOut
 
 _OUT: dict[type[InCase], type[Out]] = {
     Activity: ActivityOut,
@@ -63,6 +64,17 @@ def row(seen: Seen[Any]) -> dict[str, Any]:
     for part in ("answers", "findings"):
         if isinstance(seen.row, Assessment) and part in body:
             body[part] = [each for each in body[part] if _holds(seen.mask, each.get("label"))]
+    return body
+
+
+def entry(seen: Seen[TimelineEntry]) -> dict[str, Any]:
+    """Show an entry of the timeline; of its change only the keys whose class the caller holds."""
+    body = show(EntryOut)(seen)
+    body["change"] = {
+        key: value
+        for key, value in body["change"].items()
+        if may_show(seen.mask, CHANGE_CLASS.get(key, ENVELOPE))
+    }
     return body
 
 

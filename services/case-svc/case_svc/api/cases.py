@@ -30,7 +30,7 @@ from case_svc.schemas.cases import (
     PhaseIn,
 )
 from case_svc.schemas.fields import ReasonIn
-from case_svc.schemas.work import EntryOut, TimelinePage
+from case_svc.schemas.work import TimelinePage
 
 router = APIRouter(prefix="/v1/cases", tags=["cases"], responses=PROBLEMS)
 
@@ -176,7 +176,7 @@ async def timeline(case_id: IdPath, caller: MayRead, session: Read, page: Paging
         caller.organisation_id,
         found,
         key=lambda seen: [seen.row.id],
-        present=reply.show(EntryOut),
+        present=reply.entry,
     )
 
 

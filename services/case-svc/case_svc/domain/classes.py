@@ -49,6 +49,22 @@ FILED = (
 CASE_SHOWS = DataClass.COORDINATION | DataClass.OUTCOME
 RECORD_SHOWS = DataClass.IDENTITY | DataClass.CONTACT | DataClass.FINANCIAL
 
+# What a key of an event's `change` tells on top of the classes that the event itself needs: who
+# learns that a referral was completed may not learn of what or by whom.
+CHANGE_CLASS: Mapping[str, DataClass] = MappingProxyType(
+    {
+        "need_id": DataClass.NEEDS,
+        "need_category": DataClass.NEEDS,
+        "category": DataClass.NEEDS,
+        "requester_id": DataClass.COORDINATION,
+        "recipient_id": DataClass.COORDINATION,
+        "service_id": DataClass.COORDINATION,
+        "organisation_id": DataClass.COORDINATION,
+        "responsible_id": DataClass.COORDINATION,
+        "phase": DataClass.COORDINATION,
+    }
+)
+
 SENSITIVE_NEEDS: Mapping[str, Label] = MappingProxyType(
     {"intimate-partner-violence": Label.SDV, "elder-abuse": Label.SDV}
 )
