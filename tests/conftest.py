@@ -103,6 +103,17 @@ async def client_for() -> AsyncIterator[Callable[..., httpx.AsyncClient]]:
 
 
 @pytest.fixture(scope="session")
+def gateway(
+    database_for: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """A running gateway with a small network of partners and a scripted service behind it."""
+    from tests import gateway as kit
+
+    with kit.running(database_for("gateway"), tmp_path_factory.mktemp("gateway")) as found:
+        yield kit.with_partners(found)
+
+
+@pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[broker.Broker]:
     """A real Kafka broker of this run; the test is skipped where it cannot be had."""
     if reason := broker.missing():

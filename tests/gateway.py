@@ -207,6 +207,9 @@ class _Handler(socketserver.StreamRequestHandler):
                 self.wfile.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
             self.wfile.write(b"0\r\n\r\n")
             return True
+        if path.endswith(b"/silent"):
+            self.rfile.read(1)
+            return False
         scripted = _SCRIPTED.get(path.rpartition(b"/")[2])
         if scripted:
             self.wfile.write(scripted)
@@ -249,6 +252,7 @@ class Gateway:
     upstream: Upstream
     admin: Partner
     pid: int
+    environment: dict[str, str] = field(repr=False)
     clinic: Partner = field(init=False)
     pantry: Partner = field(init=False)
     payer: Partner = field(init=False)
@@ -331,18 +335,47 @@ def running(database_url: str, folder: Path, **settings: str) -> Iterator[Gatewa
         check=True,
     )
     first = json.loads(made.stdout)
-    log = (folder / "gateway.log").open("wb")
-    process = subprocess.Popen([*command, "serve"], env=environment, stdout=log, stderr=log)
-    try:
-        _await_ready(url, process, folder)
+    with process_of("serve", environment, url, folder / "gateway.log") as process:
         admin = Partner(url, first["organisation_id"], first["client_id"], admin_key)
-        yield Gateway(url, port, database_url, folder / "keys.json", upstream, admin, process.pid)
-    finally:
-        process.terminate()
-        process.wait(20)
-        log.close()
-        upstream.shutdown()
-        upstream.server_close()
+        try:
+            yield Gateway(
+                url,
+                port,
+                database_url,
+                folder / "keys.json",
+                upstream,
+                admin,
+                process.pid,
+                environment,
+            )
+        finally:
+            upstream.shutdown()
+            upstream.server_close()
+
+
+@contextlib.contextmanager
+def process_of(
+    role: str, environment: dict[str, str], url: str, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one role of the gateway until the block ends."""
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "gateway", role]
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        try:
+            _await_ready(url, process, log)
+            yield process
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@contextlib.contextmanager
+def replica(of: Gateway, log: Path) -> Iterator[str]:
+    """Run a second gateway on the same database, keys and issuer; yield its address."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with process_of("api", {**of.environment, "GATEWAY_PORT": str(port)}, url, log):
+        yield url
 
 
 def with_partners(found: Gateway) -> Gateway:
@@ -355,11 +388,11 @@ def with_partners(found: Gateway) -> Gateway:
     return found
 
 
-def _await_ready(url: str, process: subprocess.Popen[bytes], folder: Path) -> None:
+def _await_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
             if HTTP.get(f"{url}/readyz").status_code == 200:
                 return
         time.sleep(0.05)
-    raise AssertionError((folder / "gateway.log").read_text()[-3000:])
+    raise AssertionError(log.read_text()[-3000:])

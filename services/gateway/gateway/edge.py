@@ -40,6 +40,7 @@ _log = structlog.get_logger("access")
 _DRAIN_BYTES = 256 * 1024 * 1024
 _DRAIN_S = 10.0
 _SMALL = 64 * 1024
+_SMALL_S = 0.5
 _FORGET_EVERY_S = 60.0
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="careloop"'}
 
@@ -57,7 +58,7 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
-        self.receive = receive
+        self._receive = receive
         self._send = send
         self.method: str = scope["method"]
         self.status = 0
@@ -65,14 +66,18 @@ class Exchange:
         self.service = "gateway"
         self.organisation_id = ""
         self.extra: list[tuple[bytes, bytes]] = []
-        self._complete = False
+        # whether more of the body is to come: to wait for it when it is not would wait for ever
+        self._more_body = self.declared != 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._more_body = message.get("more_body", False)
+        return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self.extra]
-        elif message["type"] == "http.response.body":
-            self._complete = not message.get("more_body", False)
         await self._send(message)
 
     def header(self, name: bytes) -> str:
@@ -93,11 +98,11 @@ class Exchange:
         """Answer with the problem; a client in the middle of a large body gets to read it."""
         if self.status:
             return
-        large = self.declared is None or self.declared > _SMALL
-        if self.declared and not large:
-            await proxy.drain(self.receive, limit=_SMALL, timeout_s=_DRAIN_S)
+        small = self.declared is not None and self.declared <= _SMALL
+        if small and self._more_body:
+            await proxy.drain(self.receive, limit=_SMALL, timeout_s=_SMALL_S)
         response = render(error)
-        if large:
+        if self._more_body:
             response.headers["Connection"] = "close"
         start = {
             "type": "http.response.start",
@@ -107,7 +112,7 @@ class Exchange:
         body = b"" if self.method == "HEAD" else bytes(response.body)
         await self.send(start)
         await self.send({"type": "http.response.body", "body": body, "more_body": True})
-        if large:
+        if self._more_body and not small:
             await proxy.drain(self.receive, limit=_DRAIN_BYTES, timeout_s=_DRAIN_S)
         await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -201,7 +206,7 @@ class Edge:
         """Let our own routes answer, with the body read whole: it is small."""
         limit = self._settings.max_body_bytes
         self._check_length(exchange, limit)
-        receive = exchange.receive
+        receive: Receive = exchange.receive
         if exchange.declared != 0:
             body = await proxy.read_whole(
                 exchange.receive, limit=limit, timeout_s=self._settings.body_timeout_s

@@ -1,0 +1,125 @@
+"""Quotas, deadlines and replicas, with a gateway whose patience is short."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import gateway as kit
+from tests.gateway import HTTP, Gateway, signed
+
+
+@pytest.fixture(scope="module")
+def impatient(
+    database_for: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    settings = {
+        "rate_limit": "40",
+        "rate_window_s": "3600",
+        "upstream_timeout_s": "1",
+        "body_timeout_s": "1",
+    }
+    folder = tmp_path_factory.mktemp("impatient")
+    with kit.running(database_for("gateway"), folder, **settings) as found:
+        yield kit.with_partners(found)
+
+
+@pytest.fixture(scope="module")
+def second(impatient: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with kit.replica(impatient, tmp_path_factory.mktemp("second") / "log") as url:
+        yield url
+
+
+def test_an_organisation_over_its_quota_is_told_when_to_come_back(impatient: Gateway) -> None:
+    statuses = []
+    with impatient.outsider.http() as http:
+        for _ in range(41):
+            answer = http.get("/v1/cases")
+            statuses.append(answer.status_code)
+        sibling = impatient.client(impatient.outsider.organisation_id, "TREAT")
+        assert sibling.get("/v1/cases").status_code == 429
+    assert statuses == [200] * 40 + [429]
+    assert answer.json()["code"] == "quota-exceeded"
+    assert answer.json()["violated-policies"] == ["organisation"]
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.headers["ratelimit"].startswith('"organisation";r=0')
+    assert impatient.clinic.get("/v1/cases").status_code == 200
+
+
+def test_a_service_that_says_nothing_is_taken_for_away(impatient: Gateway) -> None:
+    started = time.monotonic()
+    answer = impatient.clinic.get("/v1/cases/silent")
+    assert (answer.status_code, answer.json()["code"]) == (503, "upstream-unavailable")
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("path", [b"/v1/cases", b"/v1/consents", b"/oauth/token"])
+def test_a_body_that_does_not_come_is_cut_off(impatient: Gateway, path: bytes) -> None:
+    token = impatient.clinic.token().encode()
+    head = (
+        b"POST " + path + b" HTTP/1.1\r\nHost: g\r\nContent-Length: 100\r\n"
+        b"Content-Type: application/json\r\nIdempotency-Key: x\r\n"
+        b"Authorization: Bearer " + token + b"\r\n\r\n{"
+    )
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=15) as wire:
+        wire.sendall(head)
+        assert wire.recv(65_536).startswith(b"HTTP/1.1 408")
+    assert time.monotonic() - started < 5
+
+
+def test_a_client_that_goes_away_in_the_middle_harms_nobody(impatient: Gateway) -> None:
+    token = impatient.clinic.token().encode()
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", impatient.port), timeout=5) as wire:
+            wire.sendall(
+                b"POST /v1/documents HTTP/1.1\r\nHost: g\r\nContent-Length: 1000000\r\n"
+                b"Authorization: Bearer " + token + b"\r\n\r\n" + b"x" * 1000
+            )
+    assert HTTP.get(f"{impatient.url}/readyz").status_code == 200
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_a_token_is_good_at_every_replica(impatient: Gateway, second: str) -> None:
+    token = impatient.pantry.token()
+    assert HTTP.get(f"{second}/v1/cases", headers=bearer(token)).status_code == 200
+    keys = [HTTP.get(f"{url}/.well-known/jwks.json").json() for url in (impatient.url, second)]
+    assert keys[0] == keys[1]
+
+
+def test_an_assertion_works_once_over_all_replicas(impatient: Gateway, second: str) -> None:
+    pantry = impatient.pantry
+    form = pantry.form(signed(pantry.key, pantry.header(), pantry.claims()))
+    answers = [HTTP.post(f"{url}/oauth/token", data=form) for url in (second, impatient.url)]
+    assert [answer.status_code for answer in answers] == [200, 401]
+
+
+def test_a_token_revoked_at_one_replica_stops_at_the_other_within_a_second(
+    impatient: Gateway, second: str
+) -> None:
+    client = impatient.client(impatient.payer.organisation_id, "HOPERAT")
+    token = client.token()
+    url = f"{second}/v1/grants"
+    assert HTTP.get(url, headers=bearer(token)).status_code == 200
+    form = client.form(token=token)
+    assert HTTP.post(f"{impatient.url}/oauth/revoke", data=form).status_code == 200
+    revoked = time.monotonic()
+    while HTTP.get(url, headers=bearer(token)).status_code != 401:
+        # half a second between two looks; the rest is for a machine that is busy
+        assert time.monotonic() - revoked < 3
+
+
+def test_an_assertion_stays_spent_after_a_restart(impatient: Gateway, tmp_path: Path) -> None:
+    payer = impatient.payer
+    form = payer.form(signed(payer.key, payer.header(), payer.claims()))
+    answers: list[httpx.Response] = []
+    for name in ("before", "after"):
+        with kit.replica(impatient, tmp_path / name) as url:
+            answers.append(HTTP.post(f"{url}/oauth/token", data=form))
+    assert [answer.status_code for answer in answers] == [200, 401]
