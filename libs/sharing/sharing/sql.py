@@ -129,9 +129,10 @@ def lateral(mask: ColumnElement[int]) -> LateralFromClause:
     """Return a mask made of the row's columns as a lateral to join `on true()`: column `mask`.
 
     Correlated in full: left alone, SQLAlchemy gives the lateral a FROM of its own, and every row is
-    joined to the masks of all the others.
+    joined to the masks of all the others. OFFSET keeps PostgreSQL from pulling the mask up into
+    every place that names it, to be computed once in each.
     """
-    return select(mask.label("mask")).correlate_except(None).lateral()
+    return select(mask.label("mask")).correlate_except(None).offset(0).lateral()
 
 
 def may_see(mask: Expression, required: Expression | str | int) -> ColumnElement[bool]:
@@ -141,7 +142,9 @@ def may_see(mask: Expression, required: Expression | str | int) -> ColumnElement
     seen by those who see nothing.
     """
     needed = _required(required)
-    return and_(mask != 0, mask.op("&")(needed) == needed)
+    # >= is == here, but PostgreSQL expects = to hold for one row in 200 and then plans a page of
+    # the newest rows as a search for the few: 3 s instead of 30 ms on 100,000 cases
+    return and_(mask != 0, mask.op("&")(needed) >= needed)
 
 
 def may_see_any(mask: Expression, any_of: Expression | str | int) -> ColumnElement[bool]:

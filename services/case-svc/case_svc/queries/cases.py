@@ -69,7 +69,8 @@ async def list_cases(
     """Return up to `limit` cases, newest first, after the case of that id."""
     statement = _listed(caller, wanted, CaseFile).order_by(CaseReader.case_id.desc()).limit(limit)
     if after:
-        statement = statement.where(CaseReader.case_id < after)
+        # on both sides: a merge join would read the other from its newest row
+        statement = statement.where(CaseReader.case_id < after, CaseFile.id < after)
     return [Seen(*row) for row in (await tx.execute(statement))]
 
 

@@ -102,7 +102,7 @@ async def list_persons(
         .limit(limit)
     )
     if after:
-        statement = statement.where(PersonReader.person_id < after)
+        statement = statement.where(PersonReader.person_id < after, Person.id < after)
     return (await tx.scalars(statement)).all()
 
 

@@ -55,7 +55,7 @@ async def list_tasks(
         .limit(limit)
     )
     if after:
-        statement = statement.where(TaskReader.task_id < after)
+        statement = statement.where(TaskReader.task_id < after, Task.id < after)
     return [Seen(*row) for row in (await tx.execute(statement))]
 
 
