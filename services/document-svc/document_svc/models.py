@@ -57,7 +57,7 @@ class Document(Base):
     __table_args__ = (
         CheckConstraint("version >= 0 AND content_number >= 0", name="counts"),
         CheckConstraint("(status = 'pending') = (content_number = 0)", name="pending"),
-        Index("ix_document_person", "custodian_id", "person_id"),
+        Index("ix_document_person", "person_id", "custodian_id"),
     )
 
 

@@ -15,7 +15,7 @@ from careloop.ports import free_port
 
 from .conftest import content_digest
 
-KILLS = 4
+KILLS = 2
 STARTS_WITHIN_S = 60
 
 

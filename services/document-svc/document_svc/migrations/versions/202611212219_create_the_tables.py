@@ -96,7 +96,7 @@ def upgrade() -> None:
         sa.CheckConstraint("version >= 0 AND content_number >= 0", name=op.f("ck_document_counts")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_document")),
     )
-    op.create_index("ix_document_person", "document", ["custodian_id", "person_id"], unique=False)
+    op.create_index("ix_document_person", "document", ["person_id", "custodian_id"], unique=False)
     op.create_table(
         "referral_ref",
         sa.Column("id", sa.Text(collation="C"), nullable=False),
