@@ -8,6 +8,7 @@ base image cannot be had. `--base IMAGE` uses that base; else one is made with m
 import argparse
 import asyncio
 import contextlib
+import hashlib
 import secrets
 import shutil
 import subprocess
@@ -93,13 +94,18 @@ def fetch_wheels(base: str) -> None:
     """Fetch what the image installs, outside of it: its build then needs no network."""
     show = "import sys; print('%d.%d' % sys.version_info[:2])"
     version = podman("run", "--rm", "--network=none", base, "python3", "-c", show)
+    requirements = ROOT / "requirements" / "runtime.txt"
+    stamp = WHEELS / hashlib.sha256(version.encode() + requirements.read_bytes()).hexdigest()
+    if stamp.exists():
+        return
     WHEELS.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes"]
     command += ["--only-binary=:all:", "--python-version", version, "--dest", str(WHEELS)]
-    command += ["-r", str(ROOT / "requirements" / "runtime.txt")]
+    command += ["-r", str(requirements)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Skip(f"the wheels cannot be fetched: {done.stderr.strip()[-300:]}")
+    stamp.touch()
 
 
 def build(service: str, base: str) -> str:
