@@ -3,6 +3,7 @@
 Nothing here uses code of the gateway: requests are plain httpx, assertions plain joserfc.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +31,7 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 READY_WITHIN_S = 30.0
 # one client: building one costs more than most requests here
 HTTP = httpx.Client(trust_env=False, verify=False, timeout=30)
+atexit.register(HTTP.close)
 _KEYS = {"ES256": "P-256", "ES384": "P-384"}
 
 
@@ -48,14 +51,10 @@ def signed(key: Any, header: dict[str, Any], claims: dict[str, Any]) -> str:
     """Sign whatever is given: a test's attacker keeps to no profile."""
     registry = JWSRegistry(algorithms=list(JWSRegistry.algorithms), strict_check_header=False)
     registry.max_header_length = 100_000
-    # joserfc warns of EdDSA's old name, which SMART clients use
-    with contextlib.suppress(ImportError):
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return jwt.encode(header, claims, key, registry=registry, default_type=None)
-    raise AssertionError
+    with warnings.catch_warnings():
+        # joserfc warns of EdDSA's old name, which SMART clients use
+        warnings.simplefilter("ignore")
+        return jwt.encode(header, claims, key, registry=registry, default_type=None)
 
 
 @dataclass
@@ -156,6 +155,7 @@ class Upstream(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.seen: list[Seen] = []
         self.breaks = 0
+        self.poured_out = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -197,6 +197,16 @@ class _Handler(socketserver.StreamRequestHandler):
             return body
         return self.rfile.read(int(headers.get(b"content-length", 0)))
 
+    def _pour(self) -> None:
+        """Write until nobody takes it any more."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            while True:
+                self.wfile.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+        except ConnectionError:
+            self.server.poured_out.set()
+            raise
+
     def _answer(self, seen: Seen, path: bytes) -> bool:
         if path.endswith(b"/breaks") and self.server.breaks:
             self.server.breaks -= 1
@@ -207,6 +217,8 @@ class _Handler(socketserver.StreamRequestHandler):
                 self.wfile.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
             self.wfile.write(b"0\r\n\r\n")
             return True
+        if path.endswith(b"/endless"):
+            self._pour()
         if path.endswith(b"/silent"):
             self.rfile.read(1)
             return False

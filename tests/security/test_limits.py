@@ -82,6 +82,17 @@ def test_a_client_that_goes_away_in_the_middle_harms_nobody(impatient: Gateway) 
     assert HTTP.get(f"{impatient.url}/readyz").status_code == 200
 
 
+def test_a_partner_that_takes_nothing_does_not_hold_the_service(impatient: Gateway) -> None:
+    token = impatient.clinic.token().encode()
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=5) as wire:
+        wire.sendall(
+            b"GET /v1/cases/endless HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer "
+            + token
+            + b"\r\n\r\n"
+        )
+        assert impatient.upstream.poured_out.wait(10)
+
+
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 

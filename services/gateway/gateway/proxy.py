@@ -147,7 +147,7 @@ class Proxy:
 
         answer = await self._reach(service, attempt, scope, body, has_body=has_body)
         try:
-            await _relay(answer, service, send)
+            await self._relay(answer, service, send)
         finally:
             answer.close()
 
@@ -178,6 +178,25 @@ class Proxy:
                     headers={"Retry-After": "1"},
                 ) from error
 
+    async def _relay(self, answer: aiohttp.ClientResponse, service: str, send: Send) -> None:
+        """Stream the answer; one that breaks off in the middle breaks off here, too."""
+        kept = [
+            (name.lower(), value)
+            for name, value in answer.raw_headers
+            if name.lower() not in _NOT_RETURNED
+        ]
+        await send({"type": "http.response.start", "status": answer.status, "headers": kept})
+        try:
+            async for chunk in answer.content.iter_any():
+                # a partner that does not take its answer must not keep a connection to the service
+                async with asyncio.timeout(self._settings.body_timeout_s):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except (aiohttp.ClientError, TimeoutError) as error:
+            _log.warning("answer broke off", upstream=service, error=type(error).__name__)
+            # returning without the last part makes the server close the connection
+            return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
 
 def _outgoing(scope: Scope, identity: bytes) -> tuple[CIMultiDict[str], bool]:
     """Return the headers for the service, and whether a body follows."""
@@ -200,24 +219,6 @@ def _outgoing(scope: Scope, identity: bytes) -> tuple[CIMultiDict[str], bool]:
     if parent := traceparent():
         headers["traceparent"] = parent
     return headers, has_body
-
-
-async def _relay(answer: aiohttp.ClientResponse, service: str, send: Send) -> None:
-    """Stream the answer; one that breaks off in the middle breaks off here, too."""
-    kept = [
-        (name.lower(), value)
-        for name, value in answer.raw_headers
-        if name.lower() not in _NOT_RETURNED
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": kept})
-    try:
-        async for chunk in answer.content.iter_any():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    except (aiohttp.ClientError, TimeoutError) as error:
-        _log.warning("answer broke off", upstream=service, error=type(error).__name__)
-        # returning without the last part makes the server close the connection
-        return
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def read_whole(receive: Receive, *, limit: int, timeout_s: float) -> bytes:

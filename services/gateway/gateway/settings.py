@@ -35,7 +35,7 @@ class Settings(ServiceSettings):
     connect_timeout_s: float = Field(default=2.0, gt=0)
     # a service that sends nothing for this long is taken for away
     upstream_timeout_s: float = Field(default=30.0, gt=0)
-    # a partner that sends nothing of its body for this long is cut off with 408
+    # a partner that sends nothing of its body for this long gets 408; that takes nothing is cut off
     body_timeout_s: float = Field(default=30.0, gt=0)
     # how often revoked tokens and switched-off clients are looked up; the bound is 1 s
     revocation_poll_s: float = Field(default=0.5, gt=0, le=1)
