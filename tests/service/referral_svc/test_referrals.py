@@ -213,6 +213,31 @@ async def test_lists_filter_by_what_is_asked(world):
     assert await ids(world.at_clinic, f"person_id={new_id('per')}") == []
 
 
+async def test_the_filter_and_the_field_agree_on_what_is_overdue(world):
+    past = (now() - timedelta(hours=1)).isoformat()
+    for late in ({}, {"accept_by": past}, {"start_by": past}):
+        for verbs in ([], ["accept"], ["accept", "start"], ["reject"]):
+            made = await world.refer(**late)
+            for version, verb in enumerate(verbs, start=1):
+                more = {"reason": "full"} if verb == "reject" else {}
+                await world.act(world.at_pantry, made["id"], verb, version, **more)
+    listed = (await world.at_clinic.get("/v1/referrals")).json()["items"]
+    late = (await world.at_clinic.get("/v1/referrals?overdue=true")).json()["items"]
+    assert [item for item in listed if item["overdue"]] == late
+    assert {(item["status"], bool(item["overdue"])) for item in late} == {
+        ("requested", True),
+        ("accepted", True),
+    }
+
+
+async def test_a_voided_draft_was_never_known_to_its_owner(world):
+    draft = await world.refer(status="draft")
+    voided = await world.act(world.at_clinic, draft["id"], "void", 1)
+    assert voided.json()["status"] == "entered-in-error"
+    assert (await world.at_pantry.get(f"/v1/referrals/{draft['id']}")).status_code == 404
+    assert all(event.data["parties"] == [world.clinic] for event in await world.events(draft["id"]))
+
+
 async def test_pages_follow_each_other_without_gap(world):
     made = [(await world.refer())["id"] for _ in range(5)]
     seen, url = [], "/v1/referrals?limit=2"

@@ -143,10 +143,10 @@ class TransitionOut(Out):
     version: Annotated[int, classed("envelope")]
     at: Annotated[AwareDatetime, classed("envelope")]
     from_status: Annotated[Status | None, classed("outcome")] = None
-    to_status: Annotated[Status, classed("outcome")]
-    party: Annotated[Party, classed("coordination")]
-    organisation_id: Annotated[str, classed("coordination")]
-    actor: Annotated[str, classed("coordination")]
+    to_status: Annotated[Status | None, classed("outcome")] = None
+    party: Annotated[Party | None, classed("coordination")] = None
+    organisation_id: Annotated[str | None, classed("coordination")] = None
+    actor: Annotated[str | None, classed("coordination")] = None
     reason: Annotated[str | None, classed("coordination")] = None
 
 
