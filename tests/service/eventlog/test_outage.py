@@ -1,9 +1,13 @@
 """The log goes away, comes back, or comes back empty; relay and consumer go on by themselves."""
 
 import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
-from svckit.eventlog import connect
+from svckit.eventlog import PARTITIONS, connect
 from svckit.outbox import Event, record
 from svckit.relay import Relay
 
@@ -12,6 +16,7 @@ from tests.service.eventlog.world import (
     consuming,
     ledger,
     note,
+    place_all,
     running,
     scalar,
     send,
@@ -21,6 +26,8 @@ from tests.service.eventlog.world import (
 )
 
 HANDLERS = {THING: note}
+MEMBER = Path(__file__).with_name("member.py")
+SESSION_S = 10
 
 
 async def change(db, subject, version):
@@ -109,3 +116,28 @@ async def test_a_broker_with_a_wiped_disk_is_noticed_while_running(
     assert await versions(db, "s") == list(range(1, 12))
     assert await log.identity(topic) != before
     assert await scalar(db, "SELECT DISTINCT log_id FROM consumer_offset") != before
+
+
+@pytest.mark.kafka
+async def test_a_named_instance_has_its_partitions_back_before_its_session_ends(
+    kafka_broker, group
+):
+    """A killed process that is started again does not wait until the broker gives up the old one."""
+    url = f"{kafka_broker.url}?instance=0"
+    log = await connect(url)
+    topic = f"named-{group}.v1"
+    await log.ensure([topic])
+    command = [sys.executable, str(MEMBER), url, group, topic]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        while not process.stdout.readline().startswith(f"{PARTITIONS} "):
+            pass
+    finally:
+        process.kill()
+        process.communicate()
+    started = time.monotonic()
+    member = await log.consumer(group, [topic])
+    await place_all(member)
+    assert len(await member.ends()) == PARTITIONS
+    assert time.monotonic() - started < SESSION_S / 2
+    await member.close()
