@@ -252,6 +252,12 @@ async def world(settings, issuer, client_for):
 
 
 @pytest.fixture
+def receivers():
+    """Another receiver where one is not enough: `async with receivers().serve() as other`."""
+    return Receiver
+
+
+@pytest.fixture
 async def receiver():
     async with Receiver().serve() as found:
         yield found

@@ -162,3 +162,43 @@ async def test_a_claim_takes_as_many_statements_for_many_as_for_one(world, clini
             assert len((await claimed(world)).claims) == more
         counts.append(len(sent))
     assert counts[0] == counts[1] <= 8
+
+
+async def test_a_partner_that_never_answers_delays_nobody_else(
+    world, clinic, endpoint, receiver, receivers
+):
+    receiver.release.clear()
+    healthy = await world.organisation()
+    async with receivers().serve() as other:
+        await world.endpoint(healthy, other.url)
+        for _ in range(15):
+            await world.happened("case.changed", clinic)
+            await world.happened("case.changed", healthy)
+        async with world.sender(deliver_concurrency=8, total_timeout_s=10) as loop:
+            async with asyncio.timeout(8):
+                while len(other.got) < 15:
+                    await loop.step()
+                    await asyncio.sleep(0.01)
+            assert len(receiver.got) == 4
+            receiver.release.set()
+
+
+async def test_what_was_held_for_too_long_does_not_go_out_any_more(
+    world, clinic, endpoint, receiver
+):
+    await world.sql("UPDATE webhook_endpoint SET enabled = false")
+    await world.happened("case.opened", clinic)
+    await world.sql("UPDATE message SET expires_at = now()")
+    await world.sql("UPDATE webhook_endpoint SET enabled = true")
+    await world.deliver()
+    [ended] = await world.deliveries(clinic)
+    assert (ended["status"], ended["reason"]) == ("exhausted", "expired")
+    assert receiver.got == []
+
+
+async def test_a_sweep_with_nothing_to_do_is_one_statement(world, clinic, endpoint):
+    await world.happened("case.opened", clinic)
+    with world.statements() as sent:
+        async with world.db.begin() as tx:
+            await attempts.sweep(tx)
+    assert len(sent) == 1

@@ -10,8 +10,8 @@ from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.ids import new_id
 
-from notify_svc.actions.endpoints import cancel_removed, hold
 from notify_svc.actions.fanout import DISABLED
+from notify_svc.actions.standing import cancel_removed, hold, release
 from notify_svc.domain.attempts import (
     ENDED,
     Answer,
@@ -47,39 +47,6 @@ _WRITE_AHEAD = text(
     INSERT INTO delivery_attempt (id, delivery_id, number, started_at, outcome)
     SELECT token, id, attempts, clock_timestamp(), 'unknown' FROM sent
     """
-)
-_STUCK = "(d.status = 'pending' OR (d.status = 'sending' AND d.next_at <= now()))"
-_SWEEPS = (
-    text(
-        f"""
-        UPDATE delivery d SET status = 'cancelled', reason = 'endpoint-removed',
-               token = NULL, ended_at = now()
-        FROM webhook_endpoint e
-        WHERE e.id = d.endpoint_id AND e.deleted_at IS NOT NULL
-          AND ({_STUCK} OR d.status = 'held')
-        """  # noqa: S608  # a constant of ours
-    ),
-    text(
-        f"""
-        UPDATE delivery d SET status = 'held', reason = '{DISABLED}', token = NULL
-        FROM webhook_endpoint e
-        WHERE e.id = d.endpoint_id AND NOT e.enabled AND e.deleted_at IS NULL AND {_STUCK}
-        """  # noqa: S608  # constants of ours
-    ),
-    text(
-        """
-        UPDATE delivery d SET status = 'pending', reason = NULL, step = 0, next_at = now()
-        FROM webhook_endpoint e
-        WHERE e.id = d.endpoint_id AND e.enabled AND d.status = 'held'
-        """
-    ),
-    text(
-        """
-        UPDATE delivery d SET status = 'exhausted', reason = 'expired', ended_at = now()
-        FROM message m
-        WHERE m.id = d.message_id AND d.status = 'held' AND m.expires_at <= now()
-        """
-    ),
 )
 
 
@@ -227,7 +194,10 @@ async def sweep(tx: AsyncSession) -> None:
     """Bring to rest what no claim will ever touch.
 
     A change of an endpoint may have crossed a fan-out, or the sender of a disabled endpoint's
-    delivery may be gone.
+    delivery may be gone. One statement when there is nothing to do; endpoints are locked first, as
+    everywhere.
     """
-    for statement in _SWEEPS:
-        await tx.execute(statement)
+    unsettled = await claims.unsettled(tx)
+    await cancel_removed(tx, unsettled.removed)
+    await hold(tx, unsettled.disabled)
+    await release(tx, unsettled.enabled)

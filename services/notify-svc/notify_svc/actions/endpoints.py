@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import audit
 from svckit.clock import now
@@ -13,13 +13,14 @@ from svckit.ids import new_id
 from svckit.telemetry import traceparent
 
 from notify_svc import events
-from notify_svc.actions.fanout import DISABLED, queue
+from notify_svc.actions.fanout import queue
+from notify_svc.actions.standing import cancel_removed, hold, release
 from notify_svc.domain import signing
-from notify_svc.domain.attempts import EndpointDisabled, Status, TooManyEndpoints
+from notify_svc.domain.attempts import EndpointDisabled, TooManyEndpoints
 from notify_svc.domain.kinds import PING, normalise, short
 from notify_svc.domain.schedule import KEEP_DAYS
 from notify_svc.domain.targets import check
-from notify_svc.models import Delivery, Endpoint, Message, Secret
+from notify_svc.models import Endpoint, Message, Secret
 from notify_svc.queries import deliveries, endpoints
 from notify_svc.queries.deliveries import Shown
 from notify_svc.schemas import EndpointIn, EndpointPatch
@@ -105,24 +106,6 @@ async def _switch(tx: AsyncSession, endpoint: Endpoint, *, enabled: bool) -> Non
         await hold(tx, [endpoint.id])
 
 
-async def hold(tx: AsyncSession, endpoint_ids: list[str]) -> None:
-    """Hold what waits for disabled endpoints."""
-    await tx.execute(
-        update(Delivery)
-        .where(Delivery.endpoint_id.in_(endpoint_ids), Delivery.status == Status.PENDING)
-        .values(status=Status.HELD, reason=DISABLED)
-    )
-
-
-async def release(tx: AsyncSession, endpoint_ids: list[str]) -> None:
-    """Let held deliveries of enabled endpoints go out, from the start of the schedule."""
-    await tx.execute(
-        update(Delivery)
-        .where(Delivery.endpoint_id.in_(endpoint_ids), Delivery.status == Status.HELD)
-        .values(status=Status.PENDING, reason=None, step=0, next_at=func.now())
-    )
-
-
 async def remove(tx: AsyncSession, caller: Caller, endpoint_id: str, expected: int) -> None:
     """Forget the endpoint and its secrets; what waited is cancelled, the log of it stays.
 
@@ -137,18 +120,6 @@ async def remove(tx: AsyncSession, caller: Caller, endpoint_id: str, expected: i
     await tx.execute(delete(Secret).where(Secret.endpoint_id == endpoint.id))
     await cancel_removed(tx, [endpoint.id])
     await _audit(tx, caller, "remove", endpoint)
-
-
-async def cancel_removed(tx: AsyncSession, endpoint_ids: list[str]) -> None:
-    """Cancel what has not ended and is not in flight for endpoints that are gone."""
-    await tx.execute(
-        update(Delivery)
-        .where(
-            Delivery.endpoint_id.in_(endpoint_ids),
-            Delivery.status.in_([Status.PENDING, Status.HELD]),
-        )
-        .values(status=Status.CANCELLED, reason="endpoint-removed", ended_at=now())
-    )
 
 
 async def rotate_secret(

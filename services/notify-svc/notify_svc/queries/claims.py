@@ -101,6 +101,38 @@ _PICK = text(
 )
 
 
+# what waits, or was being sent by someone who is gone
+STUCK = "(d.status = 'pending' OR (d.status = 'sending' AND d.next_at <= now()))"
+_UNSETTLED = text(
+    f"""
+    SELECT e.id, e.enabled, e.deleted_at IS NOT NULL AS removed FROM webhook_endpoint e
+    WHERE (NOT e.enabled AND EXISTS (
+              SELECT 1 FROM delivery d WHERE d.endpoint_id = e.id AND {STUCK}))
+       OR ((e.enabled OR e.deleted_at IS NOT NULL) AND EXISTS (
+              SELECT 1 FROM delivery d WHERE d.endpoint_id = e.id AND d.status = 'held'))
+    FOR NO KEY UPDATE OF e SKIP LOCKED
+    """  # noqa: S608  # a constant of ours
+)
+
+
+class Unsettled(NamedTuple):
+    """Endpoints whose deliveries do not stand as the endpoint does; all of them locked."""
+
+    removed: list[str]
+    disabled: list[str]
+    enabled: list[str]
+
+
+async def unsettled(tx: AsyncSession) -> Unsettled:
+    """Lock and return the endpoints that a sweep is for, but those that someone is changing."""
+    rows = (await tx.execute(_UNSETTLED)).all()
+    return Unsettled(
+        removed=[row.id for row in rows if row.removed],
+        disabled=[row.id for row in rows if not row.removed and not row.enabled],
+        enabled=[row.id for row in rows if row.enabled],
+    )
+
+
 async def due(tx: AsyncSession, *, healthy: int, slow: int) -> list[Due]:
     """Lock and return what is due: at most `healthy` for endpoints that keep up, `slow` for others.
 

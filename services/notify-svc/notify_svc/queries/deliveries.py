@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
 from svckit.identity import Caller
@@ -94,3 +94,8 @@ async def get_for_update(tx: AsyncSession, caller: Caller, delivery_id: str) -> 
         )
     ).one()
     return Locked(row[0], endpoint, row[1])
+
+
+def expired() -> Select[str]:
+    """Return the ids of messages that are too old to be sent."""
+    return select(Message.id).where(Message.expires_at <= func.now())
