@@ -228,7 +228,7 @@ def pytest_collection_modifyitems(items):
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def world(database_for, issuer):
     """One for all tests: every test has organisations of its own, which is what tenancy means."""
-    app = create_app(Settings(**issuer.settings(database_for("case_svc"))))
+    app = create_app(Settings(**issuer.settings(database_for("case_svc"), replica_wait_s=0.2)))
     yield World(app, issuer)
     await app.state.db.dispose()
 

@@ -1,5 +1,7 @@
 """Who sees what of a case, on every path; who may write; and what "not yours" looks like."""
 
+import asyncio
+
 import pytest
 import pytest_asyncio
 from svckit.ids import new_id
@@ -336,3 +338,15 @@ async def test_a_sealed_case_is_its_custodians_alone(world, clinic, pantry, fill
     note = await clinic.make(f"{path}/notes", kind="contact", text="x")
     (told,) = await world.events(note["id"])
     assert (told.data["person_id"], told.data["parties"]) == (None, [])
+
+
+async def test_a_grant_and_a_case_that_cross_each_other_find_each_other(world, clinic):
+    person = await world.person(clinic)
+    partners = [world.partner("social-service") for _ in range(6)]
+    cases, _ = await asyncio.gather(
+        asyncio.gather(*(world.case(clinic, person=person["id"]) for _ in range(6))),
+        asyncio.gather(*(world.grant(clinic, each, person["id"], COC) for each in partners)),
+    )
+    for partner in partners:
+        seen = (await partner.read("/v1/cases"))["items"]
+        assert {each["id"] for each in seen} == {each["id"] for each in cases}

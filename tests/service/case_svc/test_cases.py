@@ -248,3 +248,16 @@ async def test_a_draft_type_opens_no_case(world, clinic):
     person = await world.person(clinic)
     answer = await clinic.post("/v1/cases", person_id=person["id"], worker="w", type_id=kind["id"])
     assert (answer.status_code, answer.json()["code"]) == (422, "unknown-case-type")
+
+
+async def test_an_organisation_registered_just_now_joins_without_another_try(world, clinic, pantry):
+    case = await world.case(clinic)
+    path = f"/v1/cases/{case['id']}/care-team"
+    member, _ = await asyncio.gather(
+        clinic.make(path, organisation_id=pantry.id, role="food-support"), world.know(pantry)
+    )
+    task = await clinic.make(
+        f"/v1/cases/{case['id']}/tasks", title="Call", organisation_id=member["organisation_id"]
+    )
+    await world.grant(clinic, pantry, case["person_id"], ["coordination"])
+    assert [each["id"] for each in (await pantry.read("/v1/tasks"))["items"]] == [task["id"]]

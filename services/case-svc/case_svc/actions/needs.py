@@ -92,8 +92,7 @@ async def assess(tx: AsyncSession, caller: Caller, case_id: str, body: Assessmen
     file = (await cases.lock_case(tx, caller, case_id)).row
     require_custodian(file, caller)
     require_open(file.status)
-    given = [Answer(each.question, each.answer) for each in body.answers]
-    result = screen(body.instrument, given)
+    result = screen(body.instrument, [Answer(each.question, each.answer) for each in body.answers])
     previous = await plan.last_assessment(tx, file.id, body.instrument)
     assessment = Assessment(
         **in_case("ass", caller, file, DataClass.NEEDS),

@@ -1,6 +1,8 @@
 """Who has to do with the case: hand-over, parties, care team, everybody's numbers."""
 
+import asyncio
 from datetime import date
+from time import monotonic
 
 from sharing import DataClass
 from sqlalchemy.exc import IntegrityError
@@ -87,14 +89,20 @@ async def end_party(
     return party
 
 
-async def join(tx: AsyncSession, caller: Caller, case_id: str, body: MemberIn) -> TeamMember:
-    """Let an organisation into the care team. Raises NotFound, CaseClosed, Conflict."""
+async def join(
+    tx: AsyncSession, caller: Caller, case_id: str, body: MemberIn, wait_s: float
+) -> TeamMember:
+    """Let an organisation into the care team; one just registered is waited for.
+
+    Raises NotFound, CaseClosed, Conflict, Invalid.
+    """
+    known = await _becomes_known(tx, body.organisation_id, wait_s)
     file = (await cases.lock_case(tx, caller, case_id)).row
     require_custodian(file, caller)
     require_open(file.status)
     if file.sealed:
         raise Conflict("A sealed case has no care team.", code="case-sealed")
-    if not await people.is_known(tx, body.organisation_id):
+    if not known:
         raise Invalid(
             "There is no such organisation in the network.",
             code="unknown-organisation",
@@ -173,6 +181,16 @@ async def add_number(
         raise Conflict("This number is recorded already.", code="number-taken") from error
     await events.of_row(tx, caller, file, "number.added", number, {})
     return number
+
+
+async def _becomes_known(tx: AsyncSession, organisation_id: str, wait_s: float) -> bool:
+    """Tell whether the network's event of the organisation has come, before anything is locked."""
+    deadline = monotonic() + wait_s
+    while not await people.is_known(tx, organisation_id):
+        if monotonic() >= deadline:
+            return False
+        await asyncio.sleep(0.05)
+    return True
 
 
 def _member(member: TeamMember) -> dict[str, object]:

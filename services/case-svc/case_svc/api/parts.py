@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Request, Response
 from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.identity import Caller, requires
@@ -12,6 +12,7 @@ from svckit.paging import Page
 from case_svc import reply
 from case_svc.models.base import InCase
 from case_svc.queries import rows
+from case_svc.settings import Settings
 
 MayRead = Annotated[Caller, Depends(requires("cases.read"))]
 MayWrite = Annotated[Caller, Depends(requires("cases.write"))]
@@ -21,6 +22,14 @@ MayWritePersons = Annotated[Caller, Depends(requires("persons.write"))]
 Text = Annotated[str | None, Query(min_length=1, max_length=200)]
 IdQuery = Annotated[str | None, Query(pattern=PATTERN)]
 IdPath = Annotated[str, Path(max_length=64)]
+
+
+async def _settings(request: Request) -> Settings:
+    found: Settings = request.app.state.settings
+    return found
+
+
+Config = Annotated[Settings, Depends(_settings)]
 
 
 def last(page: Page, caller: Caller) -> str | None:

@@ -8,7 +8,7 @@ from svckit.problems import PROBLEMS
 
 from case_svc import reply
 from case_svc.actions import people as actions
-from case_svc.api.parts import IdPath, MayRead, MayWrite, one_of, page_of
+from case_svc.api.parts import Config, IdPath, MayRead, MayWrite, one_of, page_of
 from case_svc.models import ExternalNumber, Party, TeamMember
 from case_svc.schemas.people import (
     EndIn,
@@ -68,11 +68,13 @@ async def list_care_team(case_id: IdPath, caller: MayRead, session: Read, page: 
 
 @router.post("/care-team", status_code=201, response_model=MemberOut)
 async def join_care_team(
-    case_id: IdPath, body: MemberIn, caller: MayWrite, cmd: Create
+    case_id: IdPath, body: MemberIn, caller: MayWrite, cmd: Create, config: Config
 ) -> Response:
     """Let an organisation into the care team."""
     return await cmd.run(
-        caller, lambda tx: actions.join(tx, caller, case_id, body), reply.created(reply.of_row)
+        caller,
+        lambda tx: actions.join(tx, caller, case_id, body, config.replica_wait_s),
+        reply.created(reply.of_row),
     )
 
 

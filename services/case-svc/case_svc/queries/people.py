@@ -24,8 +24,13 @@ async def is_known(tx: AsyncSession, organisation_id: str) -> bool:
 
 
 async def is_on_case(tx: AsyncSession, case_id: str, organisation_id: str) -> bool:
-    """Tell whether work on the case may be given to the organisation: it can find the case."""
+    """Tell whether work on the case may be given to the organisation.
+
+    It can find the case, or has just joined the care team and its grant is on the way.
+    """
     found = exists().where(
         CaseReader.case_id == case_id, CaseReader.organisation_id == organisation_id
     )
-    return bool(await tx.scalar(select(found)))
+    if await tx.scalar(select(found)):
+        return True
+    return await is_in_team(tx, case_id, organisation_id)
