@@ -7,6 +7,7 @@ Source: http://terminology.hl7.org/CodeSystem/v3-ActReason, PurposeOfUse.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 # child -> parent. The order is the order of the bits: append only, bits are stored.
 _PARENTS: dict[str, str | None] = {
@@ -83,6 +84,7 @@ def lineage(code: str) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=256)
 def covering(code: str) -> int:
     """Return the mask of every purpose that covers this one; 0 for an unknown code: it fails shut."""
     return mask_of(lineage(code))
