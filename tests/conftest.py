@@ -9,11 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import settings
 from svckit import testing
 
 from careloop import postgres as embedded
 from careloop.settings import OperatorSettings
 from deploy.local import broker
+
+# a shared machine is slow at times: that is no fault of the code under test
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 class _Server:

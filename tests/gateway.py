@@ -28,7 +28,7 @@ from joserfc.jws import JWSRegistry
 from svckit import testing
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 90.0
 # one client: building one costs more than most requests here
 HTTP = httpx.Client(trust_env=False, verify=False, timeout=30)
 atexit.register(HTTP.close)
@@ -156,6 +156,7 @@ class Upstream(socketserver.ThreadingTCPServer):
         self.seen: list[Seen] = []
         self.breaks = 0
         self.poured_out = threading.Event()
+        self.released = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -183,18 +184,21 @@ class _Handler(socketserver.StreamRequestHandler):
         while raw := self.rfile.readline().rstrip(b"\r\n"):
             name, _, value = raw.partition(b":")
             headers.append((name.lower(), value.strip()))
+        if line.split(b" ")[1].endswith(b"/stuck"):
+            self.server.released.wait(30)
+            return False
         seen = Seen(line, headers, self._body(dict(headers)))
         self.server.seen.append(seen)
         return self._answer(seen, line.split(b" ")[1].partition(b"?")[0])
 
     def _body(self, headers: dict[bytes, bytes]) -> bytes:
         if headers.get(b"transfer-encoding") == b"chunked":
-            body = b""
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size)
+            parts: list[bytes] = []
+            while size := int(self.rfile.readline() or b"0", 16):
+                parts.append(self.rfile.read(size))
                 self.rfile.readline()
             self.rfile.readline()
-            return body
+            return b"".join(parts)
         return self.rfile.read(int(headers.get(b"content-length", 0)))
 
     def _pour(self) -> None:

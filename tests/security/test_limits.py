@@ -82,6 +82,15 @@ def test_a_client_that_goes_away_in_the_middle_harms_nobody(impatient: Gateway) 
     assert HTTP.get(f"{impatient.url}/readyz").status_code == 200
 
 
+def test_a_service_that_stops_taking_a_body_is_taken_for_away(impatient: Gateway) -> None:
+    started = time.monotonic()
+    with impatient.clinic.http() as http:
+        answer = http.post("/v1/documents/stuck", content=b"x" * 50_000_000)
+    impatient.upstream.released.set()
+    assert (answer.status_code, answer.json()["code"]) == (503, "upstream-unavailable")
+    assert time.monotonic() - started < 20
+
+
 def test_a_partner_that_takes_nothing_does_not_hold_the_service(impatient: Gateway) -> None:
     token = impatient.clinic.token().encode()
     with socket.create_connection(("127.0.0.1", impatient.port), timeout=5) as wire:

@@ -130,7 +130,7 @@ OPEN = frozenset(
 
 # No escapes, no empty or dot segments: one spelling per resource, so that what was authorised is
 # byte for byte what the service routes.
-_CANONICAL = re.compile(rb"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
+_CANONICAL = re.compile(rb"/|(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _MAX_PATH = 1024
 
 

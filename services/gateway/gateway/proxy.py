@@ -4,6 +4,7 @@ The bytes of path and query go on as they came: what was authorised is what is r
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
@@ -42,24 +43,30 @@ class BodyTooSlow(CareloopError):
 class _Body:
     """The request's body as it comes, counted and bounded in size and pace."""
 
-    def __init__(self, receive: Receive, limit: int, timeout_s: float) -> None:
+    def __init__(
+        self, receive: Receive, limit: int, timeout_s: float, taking_s: float = math.inf
+    ) -> None:
         self._receive = receive
         self._limit = limit
         self._timeout_s = timeout_s
+        self._taking_s = taking_s
         self._seen = 0
         self.fault: CareloopError | None = None
-        self.gone = False
+        # set by who sends the body on: expires when the other side stops taking it
+        self.clock: asyncio.Timeout | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         more = True
         while more:
+            if self.clock:
+                patience = self._timeout_s + self._taking_s
+                self.clock.reschedule(asyncio.get_running_loop().time() + patience)
             try:
                 async with asyncio.timeout(self._timeout_s):
                     message = await self._receive()
             except TimeoutError:
                 raise self._failed(BodyTooSlow("The body came too slowly.")) from None
             if message["type"] == "http.disconnect":
-                self.gone = True
                 raise self._failed(Unavailable("The client went away."))
             chunk = message.get("body", b"")
             self._seen += len(chunk)
@@ -129,7 +136,8 @@ class Proxy:
         limit: int,
     ) -> None:
         """Answer with the service's own answer. Raises CareloopError before anything was sent."""
-        body = _Body(receive, limit, self._settings.body_timeout_s)
+        patience = (self._settings.body_timeout_s, self._settings.upstream_timeout_s)
+        body = _Body(receive, limit, *patience)
         headers, has_body = _outgoing(scope, identity)
         target = self._bases[service] + scope["raw_path"].decode("ascii")
         if scope["query_string"]:
@@ -164,7 +172,8 @@ class Proxy:
         again = scope["method"] in READING and not has_body
         while True:
             try:
-                return await attempt()
+                async with asyncio.timeout(None) as body.clock:
+                    return await attempt()
             except (aiohttp.ClientError, TimeoutError) as error:
                 if body.fault is not None:
                     raise body.fault from error

@@ -29,7 +29,7 @@ def test_a_canonical_path_is_routed(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "v1", "/", "//", "/v1/", "/v1//x", "/v1/.", "/v1/..", "/./x", "/../x", "/a/../b", "/a%20", "/a b", "/a;b", "/a\n", "/é", "/a\\b", "/a?b"]
+    "path", ["", "v1", "//", "/v1/", "/v1//x", "/v1/.", "/v1/..", "/./x", "/../x", "/a/../b", "/a%20", "/a b", "/a;b", "/a\n", "/é", "/a\\b", "/a?b"]
 )  # fmt: skip
 def test_any_other_spelling_is_not(path: str) -> None:
     assert not domain.is_canonical(path.encode())
