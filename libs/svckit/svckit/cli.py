@@ -8,7 +8,7 @@ import typer
 import uvloop
 from pydantic_settings import BaseSettings
 
-from svckit import migrate, telemetry
+from svckit import migrate, parked_cli, telemetry
 from svckit.service import Service, openapi, run
 from svckit.settings import ServiceSettings
 
@@ -59,4 +59,5 @@ def main(service: Service, settings: type[ServiceSettings]) -> typer.Typer:
         flags = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS
         sys.stdout.buffer.write(orjson.dumps(openapi(service, settings()), option=flags) + b"\n")
 
+    app.add_typer(parked_cli.commands(service, lambda: _database_url(settings)), name="parked")
     return app

@@ -1,0 +1,83 @@
+"""`python -m <package> parked …`: what an operator does with events that could not be applied."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+
+from svckit import repair
+from svckit.db import Database
+from svckit.inbox import Reader
+from svckit.service import Service
+
+_Actor = Annotated[str, typer.Option(help="Who decides; kept in the audit.")]
+
+
+def commands(service: Service, database_url: Callable[[], str]) -> typer.Typer:
+    """Return the commands; they work beside the running service."""
+    app = typer.Typer(no_args_is_help=True, help="List, replay or skip parked events.")
+    reader = Reader(service.name, service.handlers)
+
+    def within(work: Callable[[Database], Awaitable[None]]) -> None:
+        asyncio.run(_with_database(database_url(), work))
+
+    @app.command("list", help="Show the keys that wait, the longest waiting first.")
+    def show() -> None:
+        within(lambda db: _show(db, service.name))
+
+    @app.command(help="Apply a key's events in order, as far as they go.")
+    def replay(topic: str, key: str, *, accept_gaps: bool = False) -> None:
+        within(lambda db: _replay(db, reader, topic, key, accept_gaps=accept_gaps))
+
+    @app.command(help="Give up one event, so that those behind it can be replayed.")
+    def skip(message_id: int, actor: _Actor = getpass.getuser()) -> None:
+        within(lambda db: _skip(db, service.name, message_id, actor))
+
+    @app.command("skip-key", help="Give up all parked events of a key and free it.")
+    def skip_key(topic: str, key: str, actor: _Actor = getpass.getuser()) -> None:
+        within(lambda db: _skip_key(db, service.name, topic, key, actor))
+
+    return app
+
+
+async def _with_database(url: str, work: Callable[[Database], Awaitable[None]]) -> None:
+    db = Database(url, 2)
+    try:
+        await work(db)
+    finally:
+        await db.dispose()
+
+
+async def _show(db: Database, consumer: str) -> None:
+    async with db.begin() as tx:
+        found = await repair.blocked_keys(tx, consumer)
+    for key in found:
+        typer.echo(
+            f"{key.topic} {key.key}: {key.events} events since {key.blocked_at:%Y-%m-%dT%H:%M:%SZ},"
+            f" {key.reason}, first is message {key.first_id}: {key.error}"
+        )
+    if not found:
+        typer.echo("nothing is parked")
+
+
+async def _replay(db: Database, reader: Reader, topic: str, key: str, *, accept_gaps: bool) -> None:
+    done = await repair.replay(db, reader, topic, key, accept_gaps=accept_gaps)
+    typer.echo(f"{done.applied} applied; {done.stopped_by or 'the key is free'}")
+    if done.stopped_by:
+        raise typer.Exit(1)
+
+
+async def _skip(db: Database, consumer: str, message_id: int, actor: str) -> None:
+    async with db.begin() as tx:
+        there = await repair.skip(tx, consumer, message_id, actor=actor)
+    typer.echo("skipped" if there else "no such message")
+    if not there:
+        raise typer.Exit(1)
+
+
+async def _skip_key(db: Database, consumer: str, topic: str, key: str, actor: str) -> None:
+    async with db.begin() as tx:
+        count = await repair.skip_key(tx, consumer, topic, key, actor=actor)
+    typer.echo(f"{count} skipped; the key is free")
