@@ -9,7 +9,7 @@ from svckit.http import BodyLimit, In, never
 
 class Item(In):
     name: str
-    tags: list[int] = []
+    tags: tuple[int, ...] = ()
 
 
 def app() -> FastAPI:
