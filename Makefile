@@ -14,7 +14,7 @@ OWN := $(PIP) --no-deps --no-build-isolation -e .
 PYTEST := $(BIN)/python -m pytest
 PACKAGES := svckit sharing case_svc referral_svc document_svc notify_svc gateway careloop
 
-.PHONY: help setup demo up down seed logs test check fmt lint types imports unit service contract e2e security chaos bench kafka containers contracts migration migrate ci clean
+.PHONY: help setup demo up down seed logs test check fmt lint types imports unit service contract e2e security chaos bench kafka containers contracts requirements migration migrate ci clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  \033[1m%-11s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ logs: ## follow the logs of what runs
 	tail -n 20 -F $(DATA)/logs/*.log
 
 test: $(VENV)/.dev ## every test that needs neither Kafka nor containers
-	$(PYTEST) -m "not kafka" -n $(WORKERS) --dist loadfile tests
+	$(PYTEST) -m "not kafka" -n $(WORKERS) --dist loadfile --ignore tests/bench tests
 
 check: fmt lint types imports unit ## the quick gates
 
@@ -81,8 +81,8 @@ security: $(VENV)/.dev ## who sees what, and bad input, through the gateway
 chaos: $(VENV)/.dev ## kill, duplicate, reorder: nothing lost, nothing doubled
 	$(PYTEST) -q -m "not kafka" tests/chaos
 
-bench: $(VENV)/.dev ## lists of 100,000 cases
-	$(PYTEST) -q tests/bench
+bench: $(VENV)/.dev ## lists of 100,000 cases, what an event costs, the gateway's hop
+	$(PYTEST) -q -s tests/bench
 
 kafka: $(VENV)/.dev ## conformance and the whole loop on a real Apache Kafka
 	$(PYTEST) -q -m kafka tests
@@ -90,8 +90,11 @@ kafka: $(VENV)/.dev ## conformance and the whole loop on a real Apache Kafka
 containers: $(VENV)/.dev ## build an image and ask it something, where podman is present
 	$(BIN)/python deploy/containers.py
 
-contracts: $(VENV)/.dev ## export OpenAPI and AsyncAPI from the code
-	$(BIN)/python -m careloop.contracts
+contracts: $(VENV)/.dev ## export OpenAPI, AsyncAPI and settings examples from the code
+	$(BIN)/python -m careloop.contracts && $(BIN)/python deploy/env_examples.py
+
+requirements: $(VENV)/.dev ## resolve requirements/*.in and pin them with hashes
+	cd requirements && for f in runtime local dev; do ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $$f.in -o $$f.txt; done
 
 migration: $(VENV)/.dev ## write a revision: make migration s=referral_svc m="add a column"
 	$(BIN)/python deploy/local/revision.py $(s) "$(m)"
@@ -100,11 +103,11 @@ migrate: $(VENV)/.local ## bring the databases of DATA to their newest revision
 	$(BIN)/careloop migrate --data-dir $(DATA)
 
 ci: ## everything, as .ci/run calls it
-	$(MAKE) check contract
-	$(MAKE) test
-	$(MAKE) kafka
-	$(MAKE) containers
+	$(MAKE) fmt lint types imports
 	$(MAKE) bench
+	$(MAKE) containers
+	$(MAKE) kafka
+	$(MAKE) test
 
 clean: ## remove what was made here (stop it first)
 	rm -rf $(VENV) $(DATA) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build
