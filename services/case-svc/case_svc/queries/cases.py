@@ -6,8 +6,20 @@ from datetime import datetime
 from typing import Any
 
 from sharing import DataClass, sql
-from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 from svckit.errors import NotFound
 from svckit.identity import Caller
 
@@ -20,7 +32,6 @@ from case_svc.models.base import InCase
 from case_svc.queries.visible import (
     Seen,
     case_seen,
-    joined_row_mask,
     row_mask,
     shows_case,
     shows_row,
@@ -103,9 +114,15 @@ async def count_rows(tx: AsyncSession, caller: Caller, file: CaseFile) -> dict[s
 def _count(
     caller: Caller, file: CaseFile, model: type[InCase], which: ColumnElement[bool]
 ) -> ColumnElement[int]:
-    mask = row_mask(caller, model, file)
-    visible = shows_row(mask, model)
-    return select(func.count()).where(model.case_id == file.id, which, visible).scalar_subquery()
+    seen = sql.lateral(row_mask(caller, model))
+    return (
+        select(func.count())
+        .select_from(model)
+        .join(CaseFile, CaseFile.id == model.case_id)
+        .join(seen, true())
+        .where(model.case_id == file.id, which, shows_row(seen.c.mask, model))
+        .scalar_subquery()
+    )
 
 
 def _visible(caller: Caller, which: ColumnElement[bool]) -> Select[Any]:
@@ -162,8 +179,17 @@ def _narrowed(
     if wanted.number:
         own = and_(sql.may_filter(mask, "coordination"), CaseFile.number == wanted.number)
         other = _has(caller, ExternalNumber, ExternalNumber.value == wanted.number)
-        narrowed.append(or_(own, other))
+        narrowed.extend((or_(own, other), CaseFile.id.in_(_numbered(wanted.number))))
     return narrowed
+
+
+def _numbered(number: str) -> CompoundSelect[str]:
+    """Candidates by index: whoever's number it is, the filter beside this decides if it is seen."""
+    numbered = aliased(CaseFile)
+    return union(
+        select(numbered.id).where(numbered.number == number),
+        select(ExternalNumber.case_id).where(ExternalNumber.value == number),
+    )
 
 
 def _equal(column: Any, value: object) -> ColumnElement[bool] | None:
@@ -171,7 +197,7 @@ def _equal(column: Any, value: object) -> ColumnElement[bool] | None:
 
 
 def _has(caller: Caller, model: type[InCase], which: ColumnElement[bool]) -> ColumnElement[bool]:
-    mask = joined_row_mask(caller, model)
+    mask = row_mask(caller, model)
     found = select(literal(1)).where(model.case_id == CaseFile.id, which, shows_row(mask, model))
     return found.correlate(CaseFile).exists()
 

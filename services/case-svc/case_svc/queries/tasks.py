@@ -13,7 +13,7 @@ from svckit.identity import Caller
 
 from case_svc.domain.tasks import TaskStatus
 from case_svc.models import CaseFile, Task, TaskReader
-from case_svc.queries.visible import Seen, case_mask, joined_row_mask, shows_case, shows_row
+from case_svc.queries.visible import Seen, case_mask, row_mask, shows_case, shows_row
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _narrowed(wanted: TaskFilter) -> list[ColumnElement[bool]]:
 
 def _visible(caller: Caller) -> Select[Any]:
     of_case = sql.lateral(case_mask(caller))
-    seen = sql.lateral(joined_row_mask(caller, Task))
+    seen = sql.lateral(row_mask(caller, Task))
     return (
         select(Task, seen.c.mask)
         .join(CaseFile, CaseFile.id == Task.case_id)

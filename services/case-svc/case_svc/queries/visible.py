@@ -10,7 +10,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from sharing import sql
 from sqlalchemy import ColumnElement, Integer, and_, case, literal, type_coerce
 from sqlalchemy.sql.selectable import LateralFromClause
-from svckit.db import Id
 from svckit.identity import Caller
 
 from case_svc.domain.classes import CASE_SHOWS, FILED, RECORD_SHOWS
@@ -46,21 +45,8 @@ def shows_case(mask: ColumnElement[Any]) -> ColumnElement[bool]:
     return sql.may_see_any(mask, CASE_SHOWS)
 
 
-def row_mask(caller: Caller, model: type[InCase], file: CaseFile) -> ColumnElement[int]:
-    """Return what the caller sees of a row of this case, which the caller is known to see."""
-    given = sql.shared(
-        caller,
-        custodian=model.custodian_id,
-        person=literal(file.person_id, Id),
-        case=literal(file.id, Id),
-    )
-    if file.custodian_id == caller.organisation_id:
-        return given.op("|")(literal(int(FILED), Integer))
-    return given
-
-
-def joined_row_mask(caller: Caller, model: type[InCase]) -> ColumnElement[int]:
-    """Return the same for a row joined to its case."""
+def row_mask(caller: Caller, model: type[InCase]) -> ColumnElement[int]:
+    """Return what the caller sees of a row of a case; the statement joins CaseFile to it."""
     given = sql.shared(
         caller, custodian=model.custodian_id, person=CaseFile.person_id, case=CaseFile.id
     )
