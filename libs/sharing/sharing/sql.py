@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Integer,
     Select,
@@ -74,7 +75,9 @@ def shared(
     transaction's unless `at` is given.
     """
     asking = Organisation(reader.organisation_id, reader.kind, reader.purpose)
-    compiled = _shared if at is None else _shared.__wrapped__  # instants hardly come again
+    # an instant or a value in place of a column hardly comes again
+    once = at is not None or any(isinstance(one, BindParameter) for one in (person, case))
+    compiled = _shared.__wrapped__ if once else _shared
     return compiled(asking, custodian, person, case, tuple(parties), at, rule)
 
 
