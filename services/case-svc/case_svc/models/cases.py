@@ -71,6 +71,7 @@ class CaseFile(Versioned):
 
     __table_args__ = (
         Index("uq_case_file_number", "custodian_id", "number", unique=True),
+        Index("ix_case_file_number", "number"),
         Index("ix_case_file_person_id", "person_id", "id"),
         Index("ix_case_file_status", "custodian_id", "status", "id"),
         Index("ix_case_file_worker", "custodian_id", "worker", "id"),

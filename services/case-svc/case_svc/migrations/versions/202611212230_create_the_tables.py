@@ -181,6 +181,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["type_id"], ["case_type.id"], name=op.f("fk_case_file_type_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_case_file")),
     )
+    op.create_index("ix_case_file_number", "case_file", ["number"], unique=False)
     op.create_index("ix_case_file_person_id", "case_file", ["person_id", "id"], unique=False)
     op.create_index(
         "ix_case_file_status", "case_file", ["custodian_id", "status", "id"], unique=False
