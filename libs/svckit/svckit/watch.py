@@ -9,6 +9,7 @@ from prometheus_client import Gauge
 from svckit import inbox, parking
 from svckit.db import Database
 from svckit.eventlog import Consumer, EventLog, LogError, TopicPartition
+from svckit.faults import is_transient
 
 _LAG = Gauge("careloop_consumer_lag", "Events not yet applied", ["consumer", "topic", "partition"])
 _PARKED = Gauge("careloop_parked_messages", "Events that wait for an operator", ["consumer"])
@@ -52,8 +53,11 @@ class Watch:
         if now - self._identified_at >= _IDENTITY_S:
             self._identified_at = now
             await self._identify(log_ids)
-        if not waiting:
+        try:
             await self._database(now)
+        except Exception as error:
+            if not is_transient(error):  # a database that is away shows in the partitions
+                raise
 
     def _progress(
         self, ends: Mapping[TopicPartition, int], waiting: AbstractSet[TopicPartition], now: float
