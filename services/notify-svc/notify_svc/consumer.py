@@ -8,6 +8,7 @@ from svckit.consume import Handler, Received
 
 from notify_svc.actions import fanout
 from notify_svc.domain.kinds import TOLD, full
+from notify_svc.queries import audience
 
 TOPICS = (*TOLD, "sharing.v1")
 
@@ -17,7 +18,28 @@ async def tell(tx: AsyncSession, event: Received) -> None:
     await fanout.tell(tx, event)
 
 
+_REPLICA = replica.handlers(on_grant=fanout.tell_missed)
+CONSENT = "org.careloop.consent.recorded.v1"
+AGREEMENT = "org.careloop.agreement.published.v1"
+
+
+async def consent_recorded(tx: AsyncSession, event: Received) -> None:
+    """A permit lets grants show more: tell what they show now."""
+    await _REPLICA[CONSENT](tx, event)
+    for grant in await audience.grants_of(tx, person_id=event.data["person_id"]):
+        await fanout.tell_missed(tx, grant)
+
+
+async def agreement_published(tx: AsyncSession, event: Received) -> None:
+    """A grant may have come before the agreement that it rests on."""
+    await _REPLICA[AGREEMENT](tx, event)
+    for grant in await audience.grants_of(tx, agreement_id=event.data["id"]):
+        await fanout.tell_missed(tx, grant)
+
+
 HANDLERS: Mapping[str, Handler] = {
-    **replica.handlers(),
+    **_REPLICA,
+    CONSENT: consent_recorded,
+    AGREEMENT: agreement_published,
     **{full(kind): tell for kinds in TOLD.values() for kind in kinds},
 }

@@ -29,6 +29,7 @@ class Message(Base):
     """One event as partners are told it; `id` is the event's, `body` the same bytes for everyone."""
 
     __tablename__ = "message"
+    __table_args__ = (Index("ix_message_person_id", "person_id", "occurred_at"),)
 
     id: Mapped[str] = mapped_column(db.Id, primary_key=True)
     type: Mapped[str] = mapped_column(Text)

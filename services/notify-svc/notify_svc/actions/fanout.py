@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from sharing.classes import UnknownClass, mask_of
+from sharing.model import Grant
 from sqlalchemy import Text, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -59,6 +60,21 @@ async def tell(tx: AsyncSession, event: Told) -> None:
     await _number(tx, message, organisations)
     endpoints = await audience.listening(tx, organisations, message.type)
     await queue(tx, message, endpoints, parent=traceparent() or event.traceparent or "")
+
+
+async def tell_missed(tx: AsyncSession, grant: Grant) -> None:
+    """Tell a grant's recipient what it may see by now and was not told.
+
+    Events and grants come by different topics, in any order: what happened while the grant holds
+    is told even when it came first. A repeat changes nothing.
+    """
+    if grant.valid_to is not None and grant.valid_to <= now():
+        return
+    await audience.serialise(tx)
+    for message in await audience.missed(tx, grant):
+        await _number(tx, message, [grant.recipient_id])
+        endpoints = await audience.listening(tx, [grant.recipient_id], message.type)
+        await queue(tx, message, endpoints, parent=traceparent() or "")
 
 
 async def _store(tx: AsyncSession, event: Told) -> Message | None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
-from sharing import replica
-from sharing.model import Organisation
+from sharing import replica, tables
+from sharing.model import Grant, Organisation
 from sqlalchemy import Select, Text, func, literal, or_, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,7 +11,7 @@ from svckit.db import Id
 
 from notify_svc.domain.kinds import patterns_of
 from notify_svc.domain.readers import default_purpose
-from notify_svc.models import Endpoint, Message
+from notify_svc.models import Endpoint, FeedItem, Message
 from notify_svc.queries.visible import visible
 
 # any constant of ours: see `serialise`
@@ -48,6 +48,42 @@ async def audience(tx: AsyncSession, message: Message) -> list[str]:
     ]
     told = await tx.scalars(union_all(*decided))
     return sorted({*standing, *told})
+
+
+async def missed(tx: AsyncSession, grant: Grant) -> Sequence[Message]:
+    """Return what happened under the grant that its recipient may see and was not told, in order."""
+    kind = await tx.scalar(
+        select(tables.organisation.c.kind).where(tables.organisation.c.id == grant.recipient_id)
+    )
+    if kind is None:
+        return []
+    reader = Organisation(grant.recipient_id, kind, default_purpose(kind))
+    told = select(FeedItem.message_id).where(
+        FeedItem.message_id == Message.id, FeedItem.organisation_id == grant.recipient_id
+    )
+    found = await tx.scalars(
+        select(Message)
+        .where(
+            Message.person_id == grant.person_id,
+            Message.custodian_id == grant.custodian_id,
+            Message.occurred_at >= grant.valid_from,
+            Message.expires_at > func.now(),
+            ~told.exists(),
+            visible(reader),
+        )
+        .order_by(Message.occurred_at, Message.id)
+    )
+    return found.all()
+
+
+async def grants_of(
+    tx: AsyncSession, *, person_id: str | None = None, agreement_id: str | None = None
+) -> Sequence[Grant]:
+    """Return the grants about a person, or those that rest on an agreement."""
+    grant = tables.grant
+    which = grant.c.person_id == person_id if person_id else grant.c.agreement_id == agreement_id
+    rows = await tx.execute(select(grant).where(which).order_by(grant.c.id))
+    return [Grant(**row) for row in rows.mappings()]
 
 
 async def listening(
