@@ -123,6 +123,9 @@ class Partner:
                 return found
         return answer
 
+    def delete(self, path: str, *, version: int) -> Answer:
+        return self._send("DELETE", path, headers={"If-Match": f'"{version}"'})
+
     def put_content(self, path: str, content: bytes, media_type: str, *, version: int) -> Answer:
         """Upload a document's bytes; a lost answer is made good by reading what stands."""
         headers = {"If-Match": f'"{version}"', "Content-Type": media_type}

@@ -57,6 +57,7 @@ def play(
     with stage(sandbox, sandbox_file.parent) as played:
         _steps(console, played, tend or (lambda: None))
         views.show(console, played)
+        played.leave()
     console.print(
         f"[bold green]The loop is closed.[/] {len(STEPS)} steps held "
         f"in {time.monotonic() - began:.1f} s."

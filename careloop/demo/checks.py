@@ -51,3 +51,8 @@ def absent(body: Mapping[str, Any], names: Collection[str], who: str) -> None:
     """Check that none of the fields is there at all, not even as null."""
     seen = sorted(set(names) & body.keys())
     check(not seen, f"{who} sees {', '.join(seen)}")
+
+
+def kind_of(event_type: str) -> str:
+    """Return `case.closed` of `org.careloop.case.closed.v1`."""
+    return event_type.removeprefix("org.careloop.").removesuffix(".v1")

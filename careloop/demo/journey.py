@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from careloop.demo.checks import absent, check, eventually, known
+from careloop.demo.checks import absent, check, eventually, kind_of, known
 from careloop.demo.receiver import Receiver
 from careloop.partner import Answer, Partner, must
 
@@ -50,6 +50,7 @@ class Journey:
     service: dict[str, Any] = field(default_factory=dict)
     referral: dict[str, Any] = field(default_factory=dict)
     document_id: str = ""
+    endpoints: list[tuple[Partner, str]] = field(default_factory=list)
     note_ids: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
 
@@ -70,6 +71,7 @@ class Journey:
             body = {"url": self.receiver.url(path), "description": f"{partner.name}, demonstration"}
             made = must(partner.post("/v1/webhook-endpoints", body), 201).body
             self.receiver.expect(path, made["secret"])
+            self.endpoints.append((partner, made["id"]))
             self.say(f"{partner.name} listens at {made['url']}")
 
     def register_person(self) -> None:
@@ -364,13 +366,20 @@ class Journey:
             def complete(
                 path: str = path, partner: Partner = partner, last: set[str] = last
             ) -> set[str] | None:
-                told = {event["id"]: _kind(event["type"]) for event in self.feed(partner)}
+                told = {event["id"]: kind_of(event["type"]) for event in self.feed(partner)}
                 verified = self.receiver.messages[path].keys()
                 return set(told) if last <= set(told.values()) and set(told) <= verified else None
 
             arrived = eventually(complete, f"{partner.name} misses webhooks")
             self.say(f"{partner.name}: {len(arrived)} events, each delivered and verified")
         check(self.receiver.refused == 0, f"{self.receiver.refused} deliveries did not verify")
+
+    def leave(self) -> None:
+        """Remove the webhook endpoints: their receiver goes away now."""
+        while self.endpoints:
+            partner, endpoint_id = self.endpoints.pop()
+            path = f"/v1/webhook-endpoints/{endpoint_id}"
+            partner.delete(path, version=must(partner.get(path)).version)
 
     def feed(self, partner: Partner) -> Iterator[dict[str, Any]]:
         """Yield the partner's events about this case, oldest first."""
@@ -382,11 +391,6 @@ class Journey:
                 if event["data"]["case_id"] in ours or event["data"]["id"] in ours:
                     yield event
             after, more = page["next_after"], page["more"]
-
-
-def _kind(event_type: str) -> str:
-    """Return `case.closed` of `org.careloop.case.closed.v1`."""
-    return event_type.removeprefix("org.careloop.").removesuffix(".v1")
 
 
 def _content(answer: Answer) -> bytes | None:

@@ -38,6 +38,7 @@ def test_the_loop_survives_a_kill(platform: Platform, service: str):
                 eventually(lambda: platform.pids()[service] not in killed, f"{service} stays down")
         assert len(set(killed)) == len(MOMENTS)
         assert_nothing_lost_or_doubled(played)
+        played.leave()
 
 
 def assert_nothing_lost_or_doubled(played: Journey) -> None:
