@@ -195,16 +195,17 @@ class Proxy:
             if name.lower() not in _NOT_RETURNED
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": kept})
+        more = True
         try:
-            async for chunk in answer.content.iter_any():
+            while more:
+                chunk = await answer.content.readany()
+                more = not answer.content.at_eof()
                 # a partner that does not take its answer must not keep a connection to the service
                 async with asyncio.timeout(self._settings.body_timeout_s):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    await send({"type": "http.response.body", "body": chunk, "more_body": more})
         except (aiohttp.ClientError, TimeoutError) as error:
             _log.warning("answer broke off", upstream=service, error=type(error).__name__)
             # returning without the last part makes the server close the connection
-            return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _outgoing(scope: Scope, identity: bytes) -> tuple[CIMultiDict[str], bool]:
