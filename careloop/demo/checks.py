@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from careloop.errors import StepFailed
-from careloop.partner import PATIENCE_S, Answer
+from careloop.partner import PATIENCE_S, Answer, Partner
 
 Found = TypeVar("Found")
 
@@ -56,3 +56,10 @@ def absent(body: Mapping[str, Any], names: Collection[str], who: str) -> None:
 def kind_of(event_type: str) -> str:
     """Return `case.closed` of `org.careloop.case.closed.v1`."""
     return event_type.removeprefix("org.careloop.").removesuffix(".v1")
+
+
+def what_is_at(reader: Partner, path: str) -> dict[str, Any]:
+    """Return the body, empty while the reader's right to it is still on its way."""
+    answer = reader.get(path)
+    found: dict[str, Any] = answer.body if answer.status == 200 else {}  # noqa: PLR2004
+    return found

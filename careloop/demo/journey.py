@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from careloop.demo.checks import absent, check, eventually, kind_of, known
+from careloop.demo.checks import absent, check, eventually, kind_of, known, what_is_at
 from careloop.demo.receiver import Receiver
 from careloop.partner import Answer, Partner, must
 
@@ -231,14 +231,13 @@ class Journey:
         """The social service reads what it needs: whom it serves, where, and what is planned."""
 
         def person() -> dict[str, Any] | None:
-            answer = self.food.get(f"/v1/persons/{self.person['id']}")
-            records = answer.body["records"] if answer.status == 200 else []  # noqa: PLR2004
+            records = what_is_at(self.food, f"/v1/persons/{self.person['id']}").get("records")
             whole = records and {"family_name", "phone"} <= records[0].keys()
             return records[0] if whole else None
 
         record = eventually(person, "the food bank never learns whom it serves")
-        goals = eventually(
-            lambda: list(self.food.items(f"/v1/cases/{self.case['id']}/goals")),
+        goals: list[dict[str, Any]] = eventually(
+            lambda: what_is_at(self.food, f"/v1/cases/{self.case['id']}/goals").get("items", []),
             "the food bank never sees the goal",
         )
         check(goals[0]["id"] == self.goal_id, "another goal")
@@ -318,8 +317,8 @@ class Journey:
 
     def read_as_payer(self) -> None:
         def outcome() -> dict[str, Any] | None:
-            answer = self.payer.get(f"/v1/cases/{self.case['id']}")
-            return answer.body if answer.body.get("outcome_code") else None
+            body = what_is_at(self.payer, f"/v1/cases/{self.case['id']}")
+            return body if body.get("outcome_code") else None
 
         case = eventually(outcome, "the payer never sees the outcome")
         absent(
@@ -327,7 +326,10 @@ class Journey:
             ("number", "title", "summary", "worker", "phase", "brief", "outcome_note"),
             "the payer",
         )
-        referral = must(self.payer.get(f"/v1/referrals/{self.referral['id']}")).body
+        referral = eventually(
+            lambda: what_is_at(self.payer, f"/v1/referrals/{self.referral['id']}"),
+            "the payer never sees the referral's outcome",
+        )
         check(referral["outcome"]["need_met"] == "yes", "the payer does not see the outcome")
         absent(
             referral,
