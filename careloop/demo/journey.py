@@ -236,10 +236,12 @@ class Journey:
             return records[0] if whole else None
 
         record = eventually(person, "the food bank never learns whom it serves")
-        goals: list[dict[str, Any]] = eventually(
-            lambda: what_is_at(self.food, f"/v1/cases/{self.case['id']}/goals").get("items", []),
-            "the food bank never sees the goal",
-        )
+
+        def plan() -> list[dict[str, Any]]:
+            body = what_is_at(self.food, f"/v1/cases/{self.case['id']}/goals")
+            return list(body.get("items", []))
+
+        goals = eventually(plan, "the food bank never sees the goal")
         check(goals[0]["id"] == self.goal_id, "another goal")
         self.say(
             f"{record['given_name']} {record['family_name']}, {record['phone']}; the goal: “{goals[0]['own_words']}”"
