@@ -231,9 +231,9 @@ class Journey:
         """The social service reads what it needs: whom it serves, where, and what is planned."""
 
         def person() -> dict[str, Any] | None:
-            records = what_is_at(self.food, f"/v1/persons/{self.person['id']}").get("records")
-            whole = records and {"family_name", "phone"} <= records[0].keys()
-            return records[0] if whole else None
+            path = f"/v1/persons/{self.person['id']}"
+            record: dict[str, Any] = (what_is_at(self.food, path).get("records") or [{}])[0]
+            return record if {"family_name", "phone"} <= record.keys() else None
 
         record = eventually(person, "the food bank never learns whom it serves")
 
