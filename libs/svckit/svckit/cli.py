@@ -8,7 +8,7 @@ import typer
 import uvloop
 from pydantic_settings import BaseSettings
 
-from svckit import migrate, parked_cli, telemetry
+from svckit import parked_cli, telemetry
 from svckit.service import Service, openapi, run
 from svckit.settings import ServiceSettings
 
@@ -48,10 +48,14 @@ def main(service: Service, settings: type[ServiceSettings]) -> typer.Typer:
 
     @app.command("migrate", help="Bring the database to the newest revision.")
     def upgrade() -> None:
+        from svckit import migrate  # noqa: PLC0415 - Alembic, which serving does not need
+
         migrate.upgrade(service.package, _database_url(settings))
 
     @app.command("revision", help="Write a new revision from the tables.")
     def revision(message: str) -> None:
+        from svckit import migrate  # noqa: PLC0415 - Alembic, which serving does not need
+
         migrate.revision(service.package, _database_url(settings), message)
 
     @app.command("openapi", help="Print the OpenAPI document.")

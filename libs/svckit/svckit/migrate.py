@@ -9,10 +9,10 @@ from pathlib import Path
 
 from alembic import command, context
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from svckit import revisions
 from svckit.db import Database
 
 _LOCK = 7_412_001  # any constant of ours: one migration of a database at a time
@@ -70,22 +70,9 @@ def revision(package: Path, url: str, message: str) -> None:
     command.revision(_config(package, url), message, autogenerate=True)
 
 
-def head(package: Path) -> str:
-    """Return the newest revision of the service's migrations."""
-    return ScriptDirectory.from_config(_config(package, "")).get_current_head() or ""
-
-
 async def _at_head(package: Path, url: str) -> bool:
     db = Database(url, 1)
     try:
-        return await current(db) == head(package)
+        return await revisions.current(db) == revisions.head(package)
     finally:
         await db.dispose()
-
-
-async def current(db: Database) -> str:
-    """Return the database's revision, empty for a database without one."""
-    async with db.read() as session:
-        if await session.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-            return ""
-        return str(await session.scalar(text("SELECT version_num FROM alembic_version")) or "")

@@ -20,7 +20,7 @@ from fastapi.openapi.utils import get_openapi
 from sqlalchemy import text
 from starlette.types import ASGIApp, Scope
 
-from svckit import health, migrate, problems
+from svckit import health, problems, revisions
 from svckit.consume import Consumer, Handler
 from svckit.db import Database
 from svckit.errors import Unavailable
@@ -109,8 +109,8 @@ async def _ready(running: Running) -> None:
 
 async def check_schema(running: Running) -> None:
     """Raise Unavailable when the database is behind the code."""
-    needed = migrate.head(running.service.package)
-    if await migrate.current(running.db) != needed:
+    needed = revisions.head(running.service.package)
+    if await revisions.current(running.db) != needed:
         raise Unavailable(f"{running.service.name}: the database is not at revision {needed}.")
 
 

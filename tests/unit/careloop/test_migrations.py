@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from svckit import migrate
+from alembic.script import ScriptDirectory
+from svckit import revisions
 
 from careloop.migrations import head
 from careloop.services import PARTS, Part, migrations
@@ -10,7 +11,8 @@ from careloop.services import PARTS, Part, migrations
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_the_head_read_from_the_files_is_alembics(part: Part):
     folder = migrations(part)
-    assert head(folder) == migrate.head(folder.parent)
+    script = ScriptDirectory(str(folder))
+    assert head(folder) == revisions.head(folder.parent) == script.get_current_head()
 
 
 def test_the_newest_of_several_is_the_one_nobody_follows(tmp_path: Path):
