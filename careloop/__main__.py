@@ -50,7 +50,9 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def supervisor(data_dir: Path, port: int, event_log: str | None) -> Supervisor:
+def supervisor(
+    data_dir: Path, port: int, event_log: str | None, *, will_seed: bool = False
+) -> Supervisor:
     settings = OperatorSettings()
     return Supervisor(
         Layout(data_dir.absolute()),
@@ -58,6 +60,7 @@ def supervisor(data_dir: Path, port: int, event_log: str | None) -> Supervisor:
         event_log_url=event_log or settings.event_log_url,
         database_url=settings.database_url,
         report=lambda line: console.print(f"  [dim]{line}[/]"),
+        will_seed=will_seed,
     )
 
 
@@ -76,7 +79,7 @@ def up(
             operate.detach(data_dir, sys.argv[1:])
             operate.show(console, Layout(data_dir.absolute()))
             return
-        with supervisor(data_dir, port, event_log) as running:
+        with supervisor(data_dir, port, event_log, will_seed=seed) as running:
             if seed:
                 operate.seed(running)
             operate.show(console, running.layout)
@@ -108,7 +111,7 @@ def demo(
         if against is not None:
             operate.play(console, layout, against)
             return
-        with supervisor(data_dir, port, event_log) as running:
+        with supervisor(data_dir, port, event_log, will_seed=True) as running:
             operate.seed(running)
             operate.play(console, layout, None, tend=running.tend)
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from careloop import binaries
+from careloop.bootstrap import FirstClient
 from careloop.demo import play as play_loop
 from careloop.errors import NotRunning, PostgresFailure, StartFailure
 from careloop.layout import Layout
@@ -90,8 +91,9 @@ def down(layout: Layout) -> None:
 def seed(running: Supervisor) -> None:
     if running.machine is None:
         raise NotRunning("nothing has been started")
+    first = running.first_client or FirstClient.of(running.machine)
     with httpx.Client(timeout=30, trust_env=False) as http:
-        work = Seed(running.machine, http)
+        work = Seed(running.machine, http, first)
         content = work.run()
     names = ", ".join(entry["name"] for entry in content["organisations"])
     running.report(f"network: {names} ({work.made} made)")
@@ -108,7 +110,7 @@ def seed_running(layout: Layout, console: Console) -> None:
         raise NotRunning(f"no Careloop runs on {layout.root}")
     machine = Machine.running(layout, run, OperatorSettings().database_url)
     with httpx.Client(timeout=30, trust_env=False) as http:
-        work = Seed(machine, http)
+        work = Seed(machine, http, FirstClient.of(machine))
         work.run()
     console.print(f"{work.made} made; {layout.sandbox_file}")
 

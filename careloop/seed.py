@@ -4,26 +4,20 @@ Repeatable: what exists is found by its name and left as it is.
 """
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from careloop import network
+from careloop.bootstrap import PRIVATE, FirstClient, key_file, key_of
 from careloop.errors import SeedFailure
-from careloop.keys import Key, key_pair, public_set
+from careloop.keys import public_set
 from careloop.layout import Layout, write_json
 from careloop.network import CLINIC, COORDINATOR, MEMBERS, Agreement, Member
 from careloop.partner import Partner, must
-from careloop.services import GATEWAY, Machine
-
-_PRIVATE = 0o600
+from careloop.services import Machine
 
 
 @dataclass
@@ -32,6 +26,7 @@ class Seed:
 
     machine: Machine
     http: httpx.Client = field(repr=False)
+    first: FirstClient
     ids: dict[str, str] = field(default_factory=dict)
     clients: dict[str, str] = field(default_factory=dict)
     made: int = 0
@@ -50,14 +45,8 @@ class Seed:
         self._directories()
         self._persons()
         content = self._sandbox(self._secret_client(admin))
-        write_json(self.layout.sandbox_file, content, _PRIVATE)
+        write_json(self.layout.sandbox_file, content, PRIVATE)
         return content
-
-    def _key_file(self, member: Member) -> Path:
-        return self.layout.secrets / "clients" / f"{member.slug}.pem"
-
-    def _key(self, member: Member) -> Key:
-        return key_pair(self._key_file(member), member.alg, f"{member.slug}-1")
 
     def _partner(self, member: Member) -> Partner:
         return Partner(
@@ -66,39 +55,16 @@ class Seed:
             member.name,
             member.kind,
             self.clients[member.slug],
-            self._key(member),
+            key_of(self.layout, member),
             member.alg,
             member.purposes[0],
             self.http,
         )
 
     def _bootstrap(self) -> None:
-        """Make the first organisation and client, which no client could make over HTTP."""
-        note = self.layout.secrets / "coordinator.json"
-        if not note.exists():
-            write_json(note, self._first_client(), _PRIVATE)
-        known = json.loads(note.read_text())
+        known = self.first.result()
         self.ids[COORDINATOR.slug] = known["organisation_id"]
         self.clients[COORDINATOR.slug] = known["client_id"]
-
-    def _first_client(self) -> dict[str, str]:
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as jwks:
-            json.dump(public_set(self._key(COORDINATOR)), jwks)
-            jwks.flush()
-            done = subprocess.run(
-                [
-                    *(sys.executable, "-m", GATEWAY.package, "bootstrap"),
-                    *("--name", COORDINATOR.name, "--jwks", jwks.name),
-                ],
-                env={**os.environ, **self.machine.environment(GATEWAY)},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        if done.returncode != 0:
-            raise SeedFailure(f"the first client cannot be made: {done.stderr.strip()[-500:]}")
-        found: dict[str, str] = json.loads(done.stdout.strip().splitlines()[-1])
-        return found
 
     def _organisations(self, admin: Partner) -> None:
         known = {item["name"]: item["id"] for item in admin.items("/v1/organisations")}
@@ -119,7 +85,7 @@ class Seed:
         for member in MEMBERS:
             if member.slug in self.clients:
                 continue
-            public = public_set(self._key(member))
+            public = public_set(key_of(self.layout, member))
             entry = known.get(self.ids[member.slug])
             if entry is None:
                 body = {
@@ -178,7 +144,7 @@ class Seed:
             }
             made = self._create(admin, "/v1/clients", body)
             content = {"client_id": made["id"], "client_secret": made["client_secret"]}
-            write_json(note, content, _PRIVATE)
+            write_json(note, content, PRIVATE)
         found: dict[str, str] = json.loads(note.read_text())
         return found
 
@@ -199,7 +165,7 @@ class Seed:
                 "kind": member.kind,
                 "id": self.ids[member.slug],
                 "client_id": self.clients[member.slug],
-                "key_file": str(self._key_file(member)),
+                "key_file": str(key_file(self.layout, member)),
                 "alg": member.alg,
                 "kid": f"{member.slug}-1",
                 "scopes": list(member.scopes),

@@ -19,6 +19,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from careloop import databases, migrations, postgres
+from careloop.bootstrap import FirstClient
 from careloop.errors import AlreadyRunning, StartFailure
 from careloop.layout import Layout, write_json
 from careloop.ports import free_port, is_free
@@ -58,8 +59,10 @@ class Supervisor:
     event_log_url: str | None = None
     database_url: str | None = None
     report: Report = field(default=lambda _: None)
+    will_seed: bool = False
     machine: Machine | None = None
     children: dict[str, Child] = field(default_factory=dict)
+    first_client: FirstClient | None = None
     _lock: IO[str] | None = None
     _stopping: bool = False
 
@@ -81,7 +84,9 @@ class Supervisor:
         try:
             self._end_predecessor()
             self._refuse_taken_port()
-            self.prepare()
+            machine = self.prepare()
+            if self.will_seed:
+                self.first_client = FirstClient.of(machine)
             for part in PARTS:
                 self.children[part.name] = self._spawn(part)
             self._record(ready=False)
