@@ -37,7 +37,7 @@ def test_nobody_asks_for_more_than_its_kind_may_hold():
 
 @pytest.mark.parametrize("member", DIRECTORIES, ids=lambda member: member.slug)
 def test_a_directory_is_well_formed_hsds(member: network.Member):
-    found = list(hsds.items(network.seed_data(str(member.directory))))
+    found = hsds.read(network.seed_data(str(member.directory)))
     assert [item.errors for item in found if item.errors] == []
     kinds = {item.kind for item in found}
     assert {hsds.Kind.ORGANIZATION, hsds.Kind.SERVICE, hsds.Kind.LOCATION} <= kinds
@@ -47,7 +47,7 @@ def test_hsds_ids_are_unique_across_the_directories():
     ids = [
         (item.kind, item.hsds_id)
         for member in DIRECTORIES
-        for item in hsds.items(network.seed_data(str(member.directory)))
+        for item in hsds.read(network.seed_data(str(member.directory)))
         if item.kind is hsds.Kind.SERVICE
     ]
     assert len(ids) == len(set(ids)) >= 6
