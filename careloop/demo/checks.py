@@ -63,3 +63,9 @@ def what_is_at(reader: Partner, path: str) -> dict[str, Any]:
     answer = reader.get(path)
     found: dict[str, Any] = answer.body if answer.status == 200 else {}  # noqa: PLR2004
     return found
+
+
+def content_of(answer: Answer) -> bytes | None:
+    """Return the bytes, None while the reader's right to them is still on its way."""
+    found: bytes | None = answer.body if answer.status == 200 else None  # noqa: PLR2004
+    return found

@@ -11,9 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from careloop.demo.checks import absent, check, eventually, kind_of, known, what_is_at
+from careloop.demo.checks import (
+    absent,
+    check,
+    content_of,
+    eventually,
+    kind_of,
+    known,
+    what_is_at,
+)
 from careloop.demo.receiver import Receiver
-from careloop.partner import Answer, Partner, must
+from careloop.partner import Partner, must
 
 PLAN = b"""Food plan for the next four weeks
 
@@ -281,7 +289,7 @@ class Journey:
         path = f"/v1/documents/{self.document_id}"
         must(self.clinic.put_content(path, PLAN, "text/plain", version=made.version))
         got = eventually(
-            lambda: _content(self.food.get(f"{path}/content")),
+            lambda: content_of(self.food.get(f"{path}/content")),
             "the food bank never sees the document",
         )
         check(hashlib.sha256(got).hexdigest() == digest, "the document changed on its way")
@@ -395,7 +403,3 @@ class Journey:
                 if event["data"]["case_id"] in ours or event["data"]["id"] in ours:
                     yield event
             after, more = page["next_after"], page["more"]
-
-
-def _content(answer: Answer) -> bytes | None:
-    return answer.body if answer.status == 200 else None  # noqa: PLR2004
