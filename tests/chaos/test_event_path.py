@@ -174,7 +174,8 @@ async def test_faults_at_either_end_lose_nothing_and_double_nothing(log_url, fol
     assert repeated > 0
     async with receiver.read() as session:
         assert await session.scalar(text("SELECT count(*) FROM parked_message")) == 0
-    assert codes == [0, 0, 0, 0]
+    # one that was restarted just now may be told to end before it listens
+    assert set(codes) <= {0, -signal.SIGTERM}
 
 
 def _difference(wanted, found):

@@ -8,7 +8,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from svckit.errors import TooManyRequests, Unavailable
 from svckit.eventlog import LogError
 
-_PASSING = (
+PASSING = (
     OSError,  # with ConnectionError and TimeoutError
     Unavailable,
     TooManyRequests,
@@ -28,7 +28,7 @@ _MISSING_STATES = ("42P01", "42703")
 
 def is_transient(error: BaseException) -> bool:
     """Tell whether waiting may help; anything else would fail the same way again."""
-    if isinstance(error, _PASSING):
+    if isinstance(error, PASSING):
         return True
     if isinstance(error, DBAPIError):
         if error.connection_invalidated:

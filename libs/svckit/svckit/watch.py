@@ -9,7 +9,7 @@ from prometheus_client import Gauge
 from svckit import inbox, parking
 from svckit.db import Database
 from svckit.eventlog import Consumer, EventLog, LogError, TopicPartition
-from svckit.faults import is_transient
+from svckit.faults import PASSING, is_transient
 
 _LAG = Gauge("careloop_consumer_lag", "Events not yet applied", ["consumer", "topic", "partition"])
 _PARKED = Gauge("careloop_parked_messages", "Events that wait for an operator", ["consumer"])
@@ -55,7 +55,7 @@ class Watch:
             await self._identify(log_ids)
         try:
             await self._database(now)
-        except Exception as error:
+        except (DBAPIError, *PASSING) as error:
             if not is_transient(error):  # a database that is away shows in the partitions
                 raise
 

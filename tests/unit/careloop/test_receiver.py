@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 """Our receiver verifies exactly what the reference library signs."""
 
 from datetime import timedelta
@@ -35,19 +37,20 @@ def test_one_good_signature_among_several_is_enough():
 
 
 @pytest.mark.parametrize(
-    "forged",
+    "forge",
     [
-        headers("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
-        headers(age_s=600),
-        headers(age_s=-600),
-        headers() | {"webhook-id": "evt_2"},
-        headers() | {"webhook-timestamp": "soon"},
-        {},
+        lambda: headers("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        lambda: headers(age_s=600),
+        lambda: headers(age_s=-600),
+        lambda: headers() | {"webhook-id": "evt_2"},
+        lambda: headers() | {"webhook-timestamp": "soon"},
+        dict,
     ],
     ids=["other secret", "old", "from the future", "other id", "no time", "nothing"],
 )
-def test_anything_else_is_refused(forged: dict[str, str]):
-    assert not verify(SECRET, forged, BODY)
+def test_anything_else_is_refused(forge: Callable[[], dict[str, str]]):
+    # made when the test runs: minutes may pass after the tests were collected
+    assert not verify(SECRET, forge(), BODY)
 
 
 def test_a_changed_body_is_refused():
