@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
 from prometheus_client import Gauge
+from sqlalchemy.exc import DBAPIError
 
 from svckit import inbox, parking
 from svckit.db import Database

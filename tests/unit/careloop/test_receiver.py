@@ -1,7 +1,6 @@
-from collections.abc import Callable
-
 """Our receiver verifies exactly what the reference library signs."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import httpx
