@@ -127,6 +127,8 @@ class Consumer:
             if offset is not None:
                 await member.place(at, offset)
         except OffsetLost:
+            # a log made anew says so at once; the watch would ask only some seconds later
+            log_id = self._log_ids[at.topic] = await self._log.identity(at.topic)
             async with self._db.begin() as tx:
                 await inbox.move(tx, self._reader.consumer, at, 0, log_id)
             offset = None

@@ -115,7 +115,9 @@ async def test_a_broker_with_a_wiped_disk_is_noticed_while_running(
         await until(lambda: applied(db, 11), 120)
     assert await versions(db, "s") == list(range(1, 12))
     assert await log.identity(topic) != before
-    assert await scalar(db, "SELECT DISTINCT log_id FROM consumer_offset") != before
+    # the partition that was read; the empty ones are looked at within half a minute
+    read = "SELECT DISTINCT log_id FROM consumer_offset WHERE next_offset > 0"
+    assert await scalar(db, read) != before
 
 
 @pytest.mark.kafka
