@@ -29,6 +29,15 @@ class Layout:
     def logs(self) -> Path:
         return self.root / "logs"
 
+    def log(self, name: str) -> Path:
+        """Return where the process of that name writes."""
+        return self.logs / f"{name}.log"
+
+    def tail(self, name: str) -> str:
+        """Return the last lines that the process of that name wrote."""
+        lines = self.log(name).read_text(errors="replace").splitlines()
+        return "\n".join(lines[-15:])
+
     @property
     def secrets(self) -> Path:
         return self.root / "secrets"

@@ -54,7 +54,7 @@ def upgrade(machine: Machine) -> list[str]:
         start_new_session=True,
         preexec_fn=dies_with_parent(),
     )
-    (machine.layout.logs / "migrate.log").write_text(done.stdout)
+    machine.layout.log("migrate").write_text(done.stdout)
     if done.returncode != 0:
         raise StartFailure(f"the databases do not migrate:\n{done.stdout.strip()[-1500:]}")
     return [part.name for part in behind]

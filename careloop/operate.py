@@ -42,7 +42,7 @@ def detach(data_dir: Path, arguments: Sequence[str]) -> None:
     layout = Layout(data_dir.absolute())
     layout.lock().close()
     again = [argument for argument in arguments if argument != "--detach"]
-    log = layout.logs / "supervisor.log"
+    log = layout.log("supervisor")
     began = time.time()
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -55,8 +55,7 @@ def detach(data_dir: Path, arguments: Sequence[str]) -> None:
     deadline = time.monotonic() + _STARTED_WITHIN_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            tail = log.read_text(errors="replace").strip().splitlines()[-15:]
-            raise StartFailure("it did not start:\n" + "\n".join(tail))
+            raise StartFailure(f"it did not start:\n{layout.tail('supervisor')}")
         run = layout.running() or {}
         seeded = "--no-seed" in again or _newer(layout.sandbox_file, began)
         if run.get("supervisor") == process.pid and run.get("ready") and seeded:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -20,14 +21,29 @@ def dies_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> Callable[[
     Elsewhere it does nothing: a second start finds and stops what was left behind.
     """
     parent = os.getpid()
+    return lambda: follow(parent, with_signal)
 
-    def prepare() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
-            if os.getppid() != parent:  # the parent ended before the line above
-                os._exit(1)
 
-    return prepare
+def follow(parent: int, with_signal: signal.Signals = signal.SIGTERM) -> None:
+    """Be sent `with_signal` when our parent ends; end at once if it is not `parent` any more."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def take_name(name: str) -> None:
+    """Call this process `name` (15 characters at most) where the system lists processes."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def name_of(pid: int) -> str | None:
+    """Return what the process calls itself; None where it ended or the system does not tell."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,22 @@ Everything forks from the main thread: the kernel ties a child's death signal to
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from multiprocessing.context import ForkServerProcess
 from types import FrameType
 from typing import IO, Self
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from careloop import databases, migrations, postgres
+from careloop import databases, migrations, nursery, postgres
 from careloop.bootstrap import FirstClient
 from careloop.errors import AlreadyRunning, StartFailure
 from careloop.layout import Layout, write_json
 from careloop.ports import free_port, is_free
-from careloop.process import dies_with_parent, is_alive
+from careloop.process import is_alive, name_of
 from careloop.services import GATEWAY, PARTS, Machine, Part
 
 READY_WITHIN_S = 60.0
@@ -43,7 +41,7 @@ class Child:
     """One service's process and how often it had to be started."""
 
     part: Part
-    process: subprocess.Popen[bytes]
+    process: ForkServerProcess
     started: float
     restarts: int = 0
     pause_s: float = FIRST_PAUSE_S
@@ -84,6 +82,7 @@ class Supervisor:
         try:
             self._end_predecessor()
             self._refuse_taken_port()
+            nursery.begin()
             machine = self.prepare()
             if self.will_seed:
                 self.first_client = FirstClient.of(machine)
@@ -135,7 +134,7 @@ class Supervisor:
             self._record(ready=True)
         now = time.monotonic()
         for child in self.children.values():
-            code = child.process.poll()
+            code = child.process.exitcode
             if code is None:
                 continue
             if child.due is None:
@@ -148,17 +147,16 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop the services, then PostgreSQL, and let go of the data directory."""
-        alive = [child for child in self.children.values() if child.process.poll() is None]
+        alive = [child for child in self.children.values() if child.process.is_alive()]
         for child in alive:
             child.process.terminate()
         deadline = time.monotonic() + STOPPED_WITHIN_S
         for child in alive:
-            try:
-                child.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            child.process.join(max(0.0, deadline - time.monotonic()))
+            if child.process.is_alive():
                 self.report(f"{child.part.name} does not stop; killing it")
                 child.process.kill()
-                child.process.wait()
+                child.process.join()
         self.children.clear()
         if self.machine is not None:
             self.machine.postgres.stop()
@@ -198,17 +196,8 @@ class Supervisor:
             time.sleep(0.05)
 
     def _spawn(self, part: Part) -> Child:
-        machine = self._machine()
-        with (self.layout.logs / f"{part.name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", part.package, "serve"],
-                env={**os.environ, **machine.environment(part)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a terminal's Ctrl-C is ours to pass on, in order
-                preexec_fn=dies_with_parent(),  # noqa: PLW1509 - prctl only, no locks taken
-            )
+        environment = self._machine().environment(part)
+        process = nursery.start(part, ["serve"], environment, self.layout.log(part.name))
         return Child(part, process, time.monotonic())
 
     def _restart(self, child: Child) -> None:
@@ -225,8 +214,8 @@ class Supervisor:
         while waiting and time.monotonic() < deadline:
             for name in sorted(waiting):
                 child = self.children[name]
-                if child.process.poll() is not None:
-                    raise StartFailure(f"{name} ended while starting:\n{self._tail(name)}")
+                if not child.process.is_alive():
+                    raise StartFailure(f"{name} ended while starting:\n{self.layout.tail(name)}")
                 if answers(f"{machine.url(child.part)}/readyz"):
                     waiting.discard(name)
                     self.report(f"{name} is ready")
@@ -234,12 +223,8 @@ class Supervisor:
         if waiting:
             name = min(waiting)
             raise StartFailure(
-                f"{name} is not ready after {READY_WITHIN_S:.0f} s:\n{self._tail(name)}"
+                f"{name} is not ready after {READY_WITHIN_S:.0f} s:\n{self.layout.tail(name)}"
             )
-
-    def _tail(self, name: str) -> str:
-        lines = (self.layout.logs / f"{name}.log").read_text(errors="replace").splitlines()
-        return "\n".join(lines[-15:])
 
     def _record(self, *, ready: bool) -> None:
         machine = self._machine()
@@ -280,9 +265,4 @@ def answers(url: str) -> bool:
 
 def _runs(pid: int, name: str) -> bool:
     """Tell whether `pid` is still the service we started, not somebody who got its number."""
-    package = next((part.package for part in PARTS if part.name == name), name)
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return False
-    return is_alive(pid) and words[1:4] == ["-m", package, "serve"]
+    return is_alive(pid) and name_of(pid) == name

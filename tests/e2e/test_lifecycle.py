@@ -1,11 +1,14 @@
 """Starting, stopping, killing and starting again."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from careloop.demo.checks import eventually
 from tests import world
 from tests.world import Platform
 
@@ -48,6 +51,18 @@ def test_a_dead_postgres_is_started_again(platform: Platform):
     assert platform.pids()["postgres"] != old
 
 
+def test_a_killed_nursery_takes_the_services_along_and_they_come_back(platform: Platform):
+    before = platform.pids()
+    services = {name: before[name] for name in world.SERVICES}
+    (nursery,) = {parent_of(pid) for pid in services.values()}
+    assert nursery != before["supervisor"]
+    os.kill(nursery, signal.SIGKILL)
+    eventually(lambda: not set(services.values()) & set(platform.pids().values()), "no new start")
+    eventually(lambda: careloop(platform, "status").returncode == 0, "not ready again")
+    assert persons(platform)
+    world.until_gone(services)
+
+
 def test_a_killed_supervisor_takes_everything_along_and_the_data_stays(platform: Platform):
     before = organisations(platform), persons(platform)
     pids = platform.pids()
@@ -78,6 +93,11 @@ def test_detached_it_answers_until_down(platform: Platform):
 
     assert careloop(platform, "down").returncode == 0
     world.until_gone(pids)
+
+
+def parent_of(pid: int) -> int:
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(words[1])
 
 
 def careloop(platform: Platform, *arguments: str) -> "subprocess.CompletedProcess[str]":
