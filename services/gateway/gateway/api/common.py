@@ -1,0 +1,57 @@
+"""What the gateway's routes have in common: who may call, and how a row is answered."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Response
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.idempotency import Reply
+from svckit.identity import Caller, requires
+from svckit.paging import Page
+
+from gateway.domain import Scope
+from gateway.models import Agreement, Client, Consent, Grant, Organisation
+from gateway.schemas import AgreementOut, AnyId, ClientOut, ConsentOut, GrantOut, OrganisationOut
+
+Admin = Annotated[Caller, Depends(requires(Scope.ADMIN))]
+MayRead = Annotated[Caller, Depends(requires(Scope.SHARING_READ))]
+MayWrite = Annotated[Caller, Depends(requires(Scope.SHARING_WRITE))]
+OfPerson = Annotated[AnyId | None, Query()]
+
+_OUT: dict[type, type[BaseModel]] = {
+    Organisation: OrganisationOut,
+    Client: ClientOut,
+    Agreement: AgreementOut,
+    Consent: ConsentOut,
+    Grant: GrantOut,
+}
+Row = Organisation | Client | Agreement | Consent | Grant
+
+
+def body_of(row: Row) -> dict[str, Any]:
+    return _OUT[type(row)].model_validate(row).model_dump(mode="json")
+
+
+def shown(row: Row) -> Response:
+    return Reply(body_of(row), version=row.version).response()
+
+
+def created(resource: str) -> Any:
+    async def reply(_: AsyncSession, __: Caller, row: Row) -> Reply:
+        return Reply(body_of(row), 201, row.version, f"/v1/{resource}/{row.id}")
+
+    return reply
+
+
+async def changed(_: AsyncSession, __: Caller, row: Row) -> Reply:
+    return Reply(body_of(row), version=row.version)
+
+
+def after_of(page: Page, caller: Caller) -> str | None:
+    found = page.after(caller.organisation_id)
+    return str(found[0]) if found else None
+
+
+def paged(page: Page, caller: Caller, rows: Sequence[Row]) -> Response:
+    return page.reply(caller.organisation_id, rows, key=lambda row: [row.id], present=body_of)
