@@ -4,8 +4,9 @@ Nothing here knows a person or a row. What a caller may see is decided in the se
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from time import perf_counter
 
 import structlog
@@ -117,14 +118,42 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A service's answer whose first byte has not left: whose, to what, and what it discloses."""
+
+    session: Session
+    route: domain.Route
+    method: str
+    status: int
+    # the answer's `careloop-` headers in lower case, which no partner gets
+    internal: Mapping[bytes, bytes]
+
+
+# awaited between a service's answer and its first byte to the partner; what it raises is answered
+Record = Callable[[Answered], Awaitable[None]]
+
+
+async def _record_nothing(_: Answered) -> None:
+    return
+
+
 class Edge:
     """The outer application: `app` answers what is ours, the proxy the rest."""
 
-    def __init__(self, app: ASGIApp, db: Database, settings: Settings, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        db: Database,
+        settings: Settings,
+        tokens: Tokens,
+        record: Record = _record_nothing,
+    ) -> None:
         self._app = app
         self._db = db
         self._settings = settings
         self._tokens = tokens
+        self._record = record
         self._proxy = proxy.Proxy(settings)
         self._limit = RateLimit(settings.rate_limit, settings.rate_window_s)
 
@@ -189,8 +218,18 @@ class Edge:
         limit = self._settings.max_upload_bytes if upload else self._settings.max_body_bytes
         self._check_length(exchange, limit)
         identity = self._tokens.internal(session, route.service)
+
+        async def before(status: int, internal: Mapping[bytes, bytes]) -> None:
+            await self._record(Answered(session, route, exchange.method, status, internal))
+
         await self._proxy.forward(
-            route.service, identity, exchange.scope, exchange.receive, exchange.send, limit=limit
+            route.service,
+            identity,
+            exchange.scope,
+            exchange.receive,
+            exchange.send,
+            limit=limit,
+            before=before,
         )
 
     def _authenticated(self, exchange: Exchange) -> Session:

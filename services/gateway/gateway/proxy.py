@@ -5,7 +5,7 @@ The bytes of path and query go on as they came: what was authorised is what is r
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
 import aiohttp
 import structlog
@@ -32,7 +32,12 @@ _NOT_RETURNED = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te",
      b"trailer", b"transfer-encoding", b"upgrade", b"server", b"date", b"set-cookie"}
 )  # fmt: skip
+# what a service tells the gateway alone, such as whom an answer discloses: never sent on
+_INTERNAL_PREFIX = b"careloop-"
 _LIMIT_PER_SERVICE_FLOOR = 8
+
+# awaited with the status and the internal headers of an answer before any byte of it is sent
+Before = Callable[[int, Mapping[bytes, bytes]], Awaitable[None]]
 
 
 class BodyTooSlow(CareloopError):
@@ -134,6 +139,7 @@ class Proxy:
         send: Send,
         *,
         limit: int,
+        before: Before,
     ) -> None:
         """Answer with the service's own answer. Raises CareloopError before anything was sent."""
         patience = (self._settings.body_timeout_s, self._settings.upstream_timeout_s)
@@ -155,7 +161,7 @@ class Proxy:
 
         answer = await self._reach(service, attempt, scope, body, has_body=has_body)
         try:
-            await self._relay(answer, service, send)
+            await self._relay(answer, service, send, before)
         finally:
             answer.close()
 
@@ -187,13 +193,12 @@ class Proxy:
                     headers={"Retry-After": "1"},
                 ) from error
 
-    async def _relay(self, answer: aiohttp.ClientResponse, service: str, send: Send) -> None:
+    async def _relay(
+        self, answer: aiohttp.ClientResponse, service: str, send: Send, before: Before
+    ) -> None:
         """Stream the answer; one that breaks off in the middle breaks off here, too."""
-        kept = [
-            (name.lower(), value)
-            for name, value in answer.raw_headers
-            if name.lower() not in _NOT_RETURNED
-        ]
+        kept, internal = _parted(answer.raw_headers)
+        await before(answer.status, internal)
         await send({"type": "http.response.start", "status": answer.status, "headers": kept})
         more = True
         try:
@@ -229,6 +234,21 @@ def _outgoing(scope: Scope, identity: bytes) -> tuple[CIMultiDict[str], bool]:
     if parent := traceparent():
         headers["traceparent"] = parent
     return headers, has_body
+
+
+def _parted(
+    given: Iterable[tuple[bytes, bytes]],
+) -> tuple[list[tuple[bytes, bytes]], dict[bytes, bytes]]:
+    """Return what the partner gets of an answer's headers, and what only the gateway does."""
+    kept: list[tuple[bytes, bytes]] = []
+    internal: dict[bytes, bytes] = {}
+    for raw, value in given:
+        name = raw.lower()
+        if name.startswith(_INTERNAL_PREFIX):
+            internal[name] = internal[name] + b", " + value if name in internal else value
+        elif name not in _NOT_RETURNED:
+            kept.append((name, value))
+    return kept, internal
 
 
 async def read_whole(receive: Receive, *, limit: int, timeout_s: float) -> bytes:
