@@ -45,6 +45,14 @@ class Algorithm(StrEnum):
     EDDSA = "EdDSA"
 
 
+class SenderConstraint(StrEnum):
+    """What a client's tokens are bound to: a key it proves (RFC 9449), a certificate (RFC 8705)."""
+
+    NONE = "none"
+    DPOP = "dpop"
+    MTLS = "mtls"
+
+
 class Scope(StrEnum):
     CASES_READ = "cases.read"
     CASES_WRITE = "cases.write"

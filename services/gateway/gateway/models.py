@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from svckit import db
 from svckit.db import Id
 
-from gateway.domain import Basis, Decision, OrganisationKind
+from gateway.domain import Basis, Decision, OrganisationKind, SenderConstraint
 
 
 class Base(db.Base):
@@ -36,12 +37,20 @@ class Client(Base):
     organisation_id: Mapped[str] = mapped_column(Id, ForeignKey("organisation.id"))
     name: Mapped[str]
     jwks: Mapped[dict[str, Any]]
+    # keys by address instead; then `jwks` holds none
+    jwks_uri: Mapped[str | None]
     algorithms: Mapped[list[str]]
     scopes: Mapped[list[str]]
     purposes: Mapped[list[str]]
+    sender_constraint: Mapped[SenderConstraint] = mapped_column(server_default="none")
     sandbox: Mapped[bool]
     secret_hash: Mapped[str | None]
+    # of the token that manages a registration (RFC 7592)
+    registration_hash: Mapped[str | None]
     active: Mapped[bool]
+    # tokens of an earlier version are refused: keys, rights or binding changed since
+    tokens_from: Mapped[int] = mapped_column(server_default="0")
+    tokens_from_at: Mapped[datetime | None]
     version: Mapped[int]
     created_at: Mapped[datetime]
 
@@ -149,3 +158,54 @@ class RevokedToken(Base):
 
     jti: Mapped[str] = mapped_column(Id, primary_key=True)
     expires_at: Mapped[datetime]
+
+
+class ProofUse(Base):
+    """A DPoP proof that has been used: `jti` once for each key, over all replicas."""
+
+    __tablename__ = "proof_use"
+    __table_args__ = (Index(None, "expires_at"),)
+
+    thumbprint: Mapped[str] = mapped_column(Id, primary_key=True)
+    jti: Mapped[str] = mapped_column(Id, primary_key=True)
+    expires_at: Mapped[datetime]
+
+
+class TrustedIssuer(Base):
+    """An identity provider of an organisation, whose tokens name the organisation's workers."""
+
+    __tablename__ = "trusted_issuer"
+    __table_args__ = (
+        UniqueConstraint("organisation_id", "issuer"),
+        CheckConstraint("(jwks IS NULL) <> (jwks_uri IS NULL)", name="one_source"),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(Id, ForeignKey("organisation.id"))
+    issuer: Mapped[str]
+    audience: Mapped[str]
+    jwks: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    jwks_uri: Mapped[str | None]
+    algorithms: Mapped[list[str]]
+    # the claim that names the worker to the organisation: a number, never a name or an address
+    actor_claim: Mapped[str]
+    active: Mapped[bool]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class RegistrationToken(Base):
+    """An administrator's permission to register one client (RFC 7591 s3, initial access token)."""
+
+    __tablename__ = "registration_token"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(Id, ForeignKey("organisation.id"))
+    secret_hash: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[str]]
+    purposes: Mapped[list[str]]
+    sender_constraint: Mapped[SenderConstraint]
+    expires_at: Mapped[datetime]
+    client_id: Mapped[str | None] = mapped_column(Id, ForeignKey("client.id"))
+    version: Mapped[int]
+    created_at: Mapped[datetime]
