@@ -52,6 +52,15 @@ def class_map(model: type[BaseModel]) -> dict[str, DataClass]:
     return {path: needed for path, needed in _walk(model) if needed is not None}
 
 
+@cache
+def classes_in(model: type[BaseModel]) -> DataClass:
+    """Return the classes that a model's fields can show at all, nested ones included."""
+    found = DataClass.ENVELOPE
+    for needed in class_map(model).values():
+        found |= needed
+    return found
+
+
 def unclassed(model: type[BaseModel]) -> list[str]:
     """Return the paths of fields that have no class yet, also in nested models."""
     return [path for path, needed in _walk(model) if needed is None]

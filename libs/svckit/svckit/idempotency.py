@@ -15,6 +15,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from svckit import disclosure
 from svckit.clock import now
 from svckit.db import Database
 from svckit.errors import BadRequest, Conflict, Invalid, PreconditionFailed, PreconditionRequired
@@ -95,10 +96,12 @@ class Command:
             if stored:
                 return stored
             answer = await reply(tx, caller, await action(tx))
+            # a repeat discloses the same again
+            headers = answer.headers() | disclosure.header_of_notes()
             await tx.execute(
                 update(idempotency)
                 .where(*self._where(caller, self._key))
-                .values(status=answer.status, headers=answer.headers(), body=answer.encoded())
+                .values(status=answer.status, headers=headers, body=answer.encoded())
             )
         return answer.response()
 

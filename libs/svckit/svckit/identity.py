@@ -21,6 +21,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
+from svckit import disclosure
 from svckit.errors import Forbidden, Unauthenticated, Unavailable
 
 TYPE = "careloop-int+jwt"
@@ -156,8 +157,10 @@ def requires(scope: str) -> Callable[..., Awaitable[Caller]]:
             raise _refused()
         verify: Verify = request.app.state.verify
         found = await verify(token)
+        disclosure.bind(found.organisation_id)
         if scope not in found.scopes:
             raise Forbidden(f"The scope {scope} is needed.", code="insufficient-scope")
+        await request.app.state.rights.look()
         return found
 
     return caller

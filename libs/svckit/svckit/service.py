@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from starlette.types import ASGIApp, Scope
 from svckit import health, problems, revisions
 from svckit.consume import Consumer, Handler
 from svckit.db import Database
+from svckit.disclosure import Disclosing, OwnerOf
 from svckit.errors import Unavailable
 from svckit.eventlog import EventLog, connect
 from svckit.http import BodyLimit, Telemetry, never
 from svckit.identity import Verifier, Verify
 from svckit.outbox import schemas_in
 from svckit.relay import Relay
+from svckit.rights import Rights, RightsStale
 from svckit.settings import ServiceSettings
 
 Worker = Callable[["Running", asyncio.Event], Awaitable[None]]
@@ -38,7 +41,11 @@ _log = structlog.get_logger("service")
 
 @dataclass(frozen=True)
 class Service:
-    """What a service is made of. `publishes` is its own topic, `topics` those it reads."""
+    """What a service is made of. `publishes` is its own topic, `topics` those it reads.
+
+    `rights_from` are those it decides by: when they are not fresh, partners are refused. `marks`
+    says that others decide by its own.
+    """
 
     name: str
     title: str
@@ -47,11 +54,15 @@ class Service:
     handlers: Mapping[str, Handler] = field(default_factory=dict)
     topics: Sequence[str] = ()
     publishes: str | None = None
+    rights_from: Sequence[str] = ()
+    marks: bool = False
     workers: Sequence[Worker] = ()
     unlimited: Callable[[Scope], bool] = never
     verify: Callable[["Running"], Verify] | None = None
     wrap: Callable[[FastAPI, "Running"], ASGIApp] | None = None
     protocol: type[asyncio.Protocol] | str = "httptools"
+    # whose row an id names, for the ledger's entry of a refusal
+    owner_of: OwnerOf | None = None
 
 
 @dataclass
@@ -61,6 +72,9 @@ class Running:
     service: Service
     settings: Any
     db: Database
+    rights: Rights
+    # rights were fresh once since this process began: from then on it may be asked
+    ready: bool = False
     log: EventLog | None = None
 
 
@@ -81,9 +95,11 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
         openapi_url=None,
         separate_input_output_schemas=False,
     )
-    running = Running(service, settings, Database(settings.database_url, settings.pool_size))
+    db = Database(settings.database_url, settings.pool_size)
+    running = Running(service, settings, db, Rights(db, service.name, service.rights_from))
     app.state.running = running
     app.state.db = running.db
+    app.state.rights = running.rights
     app.state.settings = settings
     app.state.verify = (
         service.verify(running)
@@ -96,15 +112,22 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
     problems.install(app)
     for router in (health.router, *service.routers):
         app.include_router(router)
+    app.add_middleware(Disclosing, owner_of=service.owner_of, db=running.db)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, exempt=service.unlimited)
     app.add_middleware(Telemetry, service=service.name)
     schemas_in(settings.contracts_dir)
     return app
 
 
-async def _ready(running: Running) -> None:
-    async with asyncio.timeout(2), running.db.read() as session:
-        await session.execute(text("SELECT 1"))
+async def _ready(running: Running) -> str:
+    async with asyncio.timeout(2):
+        async with running.db.read() as session:
+            await session.execute(text("SELECT 1"))
+        fresh = await running.rights.look()
+    running.ready = running.ready or fresh
+    if not running.ready:
+        raise RightsStale
+    return "fresh" if fresh else "stale"
 
 
 async def check_schema(running: Running) -> None:
@@ -157,10 +180,19 @@ def _jobs(
             running.log,
             service.publishes,
             source=f"careloop/{service.name}",
+            marks=service.marks,
+            keep=timedelta(days=settings.event_log_keep_days),
         )
         jobs.append(relay.run(stop))
     if "consume" in roles and service.topics and running.log:
-        consumer = Consumer(running.db, running.log, service.name, service.topics, service.handlers)
+        consumer = Consumer(
+            running.db,
+            running.log,
+            service.name,
+            service.topics,
+            service.handlers,
+            rights_from=service.rights_from,
+        )
         jobs.append(consumer.run(stop))
     if "worker" in roles:
         jobs.extend(worker(running, stop) for worker in service.workers)
