@@ -10,6 +10,7 @@ from svckit.identity import Verify
 from svckit.service import Running, Service
 
 from gateway import api, consumer, events, keys, oauth, wellknown
+from gateway.actions import emergencies
 from gateway.edge import Edge
 from gateway.protocol import HardenedProtocol
 from gateway.settings import Settings
@@ -35,6 +36,8 @@ SERVICE = Service(
     handlers=consumer.HANDLERS,
     topics=consumer.TOPICS,
     publishes=events.TOPIC,
+    marks=True,
+    workers=(emergencies.watch,),
     verify=_verify,
     wrap=_wrap,
     protocol=HardenedProtocol,

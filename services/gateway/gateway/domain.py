@@ -6,8 +6,10 @@ test keeps the two alike.
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
+from sharing.purposes import lineage
 from svckit.errors import Conflict, Forbidden, NotFound
 
 
@@ -117,6 +119,7 @@ _ROUTES = (
     _route("agreements", None, "sharing.read admin", "admin"),
     _route("consents", None, "sharing.read", "sharing.write"),
     _route("grants", None, "sharing.read", "sharing.write"),
+    _route("emergency-accesses", None, "sharing.read", "sharing.write"),
 )
 _BY_RESOURCE = {route.resource: route for route in _ROUTES}
 SERVICES = ("case-svc", "referral-svc", "document-svc", "notify-svc")
@@ -217,6 +220,69 @@ class AgreementEnded(Conflict):
 
 class ConsentWithdrawn(Conflict):
     code = "consent-withdrawn"
+
+
+# what an emergency access may be asked for, and how far it reaches into the purposes below it
+EMERGENCY = "ETREAT"
+EMERGENCY_HOURS = 4
+REVIEW_HOURS = 72
+
+
+class Emergency(StrEnum):
+    """Why a person's consent is overridden (v3-ActReason BTG is what for)."""
+
+    MEDICAL = "medical-emergency"
+    DANGER_TO_SELF = "danger-to-self"
+    DANGER_TO_OTHERS = "danger-to-others"
+    SAFEGUARDING = "safeguarding"
+
+
+class Outcome(StrEnum):
+    """What the custodian's review found."""
+
+    JUSTIFIED = "justified"
+    UNJUSTIFIED = "unjustified"
+
+
+class Review(StrEnum):
+    """Where the review of an emergency access stands."""
+
+    DUE = "due"
+    OVERDUE = "overdue"
+    DONE = "done"
+
+
+class NoAgreement(Conflict):
+    code = "no-agreement"
+
+
+class AccessEnded(Conflict):
+    code = "emergency-access-ended"
+
+
+class AlreadyReviewed(Conflict):
+    code = "already-reviewed"
+
+
+def check_emergency(kind: str, purpose: str) -> None:
+    """Raise Forbidden unless a treating organisation asks for emergency treatment.
+
+    Neither payment nor coordination overrides what a person decided (42 CFR 2.51).
+    """
+    if kind != OrganisationKind.CLINIC:
+        raise Forbidden(f"No {kind} has emergency access.", code="emergency-not-allowed")
+    if EMERGENCY not in lineage(purpose):
+        raise Forbidden(
+            "The token's purpose is not emergency treatment: BTG or ETREAT.",
+            code="purpose-not-emergency",
+        )
+
+
+def review_of(outcome: Outcome | None, due_at: datetime, at: datetime) -> Review:
+    """Return where a review stands at the instant."""
+    if outcome is not None:
+        return Review.DONE
+    return Review.DUE if at < due_at else Review.OVERDUE
 
 
 # what a referral lets its recipient see, before and after it is accepted, and what comes back

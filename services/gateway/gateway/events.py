@@ -12,13 +12,14 @@ from svckit.clock import wire
 from svckit.identity import Caller
 from svckit.outbox import Event, record
 
-from gateway.models import Agreement, Consent, Grant, Organisation
+from gateway.models import Agreement, Consent, EmergencyAccess, Grant, Organisation
 
 TOPIC = "sharing.v1"
 PUBLISHES = (
     *("organisation.registered", "organisation.changed"),
     *("agreement.published", "agreement.ended", "consent.recorded", "consent.withdrawn"),
     *("grant.opened", "grant.changed", "grant.ended"),
+    *("emergency-access.opened", "emergency-access.ended", "emergency-access.reviewed"),
 )
 
 
@@ -88,8 +89,27 @@ async def grant(tx: AsyncSession, verb: str, row: Grant, caller: Caller | None) 
     await _record(tx, f"grant.{verb}", row.person_id, data, caller)
 
 
+async def emergency_access(
+    tx: AsyncSession, verb: str, row: EmergencyAccess, caller: Caller
+) -> None:
+    """Record emergency-access.opened, .ended or .reviewed: codes and times, no word of anybody."""
+    change = {
+        "requester_id": row.requester_id,
+        "purpose": row.purpose,
+        "emergency": row.reason_code.value,
+        "opened_at": wire(row.opened_at),
+        "ends_at": wire(row.ends_at),
+        "review_due_at": wire(row.review_due_at),
+        "outcome": row.outcome and row.outcome.value,
+    }
+    href = f"/v1/emergency-accesses/{row.id}"
+    data = _data(row, row.custodian_id, [row.requester_id], href, change)
+    data |= {"person_id": row.person_id, "case_id": row.case_id, "classes": list(NAMES)}
+    await _record(tx, f"emergency-access.{verb}", row.person_id, data, caller)
+
+
 def _data(
-    row: Organisation | Agreement | Consent | Grant,
+    row: Organisation | Agreement | Consent | Grant | EmergencyAccess,
     custodian_id: str,
     parties: list[str],
     href: str,

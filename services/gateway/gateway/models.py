@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from svckit import db
 from svckit.db import Id
 
-from gateway.domain import Basis, Decision, OrganisationKind, SenderConstraint
+from gateway.domain import Basis, Decision, Emergency, OrganisationKind, Outcome, SenderConstraint
 
 
 class Base(db.Base):
@@ -139,6 +139,46 @@ class Person(Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     custodian_id: Mapped[str] = mapped_column(Id)
+
+
+class EmergencyAccess(Base):
+    """A person's decision overridden for some hours, and its review (42 CFR 2.51(c))."""
+
+    __tablename__ = "emergency_access"
+    __table_args__ = (
+        Index(None, "custodian_id", "id"),
+        Index(None, "requester_id", "id"),
+        Index(
+            "ix_emergency_access_open", "review_due_at", postgresql_where=text("outcome IS NULL")
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    custodian_id: Mapped[str] = mapped_column(Id, ForeignKey("organisation.id"))
+    requester_id: Mapped[str] = mapped_column(Id, ForeignKey("organisation.id"))
+    person_id: Mapped[str] = mapped_column(Id)
+    case_id: Mapped[str | None] = mapped_column(Id)
+    client_id: Mapped[str] = mapped_column(Id)
+    actor: Mapped[str]
+    # where the request came from, as EHR-S FM TI.2.1.2.8 asks
+    address: Mapped[str]
+    purpose: Mapped[str]
+    role: Mapped[str]
+    reason_code: Mapped[Emergency]
+    reason_text: Mapped[str]
+    personnel_name: Mapped[str]
+    personnel_affiliation: Mapped[str]
+    discloser: Mapped[str]
+    opened_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    ended_by_id: Mapped[str | None] = mapped_column(Id)
+    review_due_at: Mapped[datetime]
+    outcome: Mapped[Outcome | None]
+    review_note: Mapped[str | None]
+    reviewed_by: Mapped[str | None] = mapped_column(Id)
+    reviewed_at: Mapped[datetime | None]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
 
 
 class AssertionUse(Base):

@@ -10,7 +10,7 @@ from notify_svc.actions import fanout
 from notify_svc.domain.kinds import TOLD, full
 from notify_svc.queries import audience
 
-TOPICS = (*TOLD, "sharing.v1")
+TOPICS = tuple(TOLD)
 
 
 async def tell(tx: AsyncSession, event: Received) -> None:
@@ -37,9 +37,19 @@ async def agreement_published(tx: AsyncSession, event: Received) -> None:
         await fanout.tell_missed(tx, grant)
 
 
+
+def _seal_and_tell(kind: str) -> Handler:
+    async def apply(tx: AsyncSession, event: Received) -> None:
+        await _REPLICA[kind](tx, event)
+        await fanout.tell(tx, event)
+
+    return apply
+
+
 HANDLERS: Mapping[str, Handler] = {
     **_REPLICA,
     CONSENT: consent_recorded,
     AGREEMENT: agreement_published,
     **{full(kind): tell for kinds in TOLD.values() for kind in kinds},
+    **{kind: _seal_and_tell(kind) for kind in (replica.SEALED, replica.UNSEALED)},
 }

@@ -1,6 +1,6 @@
 """The gateway's own resources, a file a noun."""
 
-from gateway.api import agreements, clients, consents, grants, organisations
+from gateway.api import agreements, clients, consents, emergencies, grants, organisations
 
 ROUTERS = (
     organisations.router,
@@ -8,4 +8,5 @@ ROUTERS = (
     agreements.router,
     consents.router,
     grants.router,
+    emergencies.router,
 )

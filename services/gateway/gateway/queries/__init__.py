@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, delete, or_, select, true
+from sqlalchemy import ColumnElement, Select, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -14,13 +14,11 @@ from svckit.identity import Caller
 from gateway.domain import Basis, Decision, Scope
 from gateway.models import (
     Agreement,
-    AssertionUse,
     Client,
     Consent,
     Grant,
     Organisation,
     Person,
-    RevokedToken,
 )
 
 Row = TypeVar("Row", Organisation, Client, Agreement, Consent, Grant)
@@ -190,7 +188,8 @@ async def standing_grants(tx: AsyncSession, agreement: Agreement, at: datetime) 
         .where(
             Grant.custodian_id == agreement.custodian_id,
             _parties(agreement, Grant.recipient_id),
-            Grant.basis != Basis.CONSENT,
+            # an emergency was answered under what was agreed then
+            Grant.basis.not_in((Basis.CONSENT, Basis.EMERGENCY)),
             or_(Grant.valid_to.is_(None), Grant.valid_to > at),
         )
         .order_by(Grant.id)
@@ -240,43 +239,6 @@ async def put_person(tx: AsyncSession, person_id: str, custodian_id: str) -> Non
     """Note who registered a person; the first word stands."""
     statement = insert(Person).values(id=person_id, custodian_id=custodian_id)
     await tx.execute(statement.on_conflict_do_nothing())
-
-
-async def find_login(tx: AsyncSession, client_id: str) -> tuple[Client, Organisation] | None:
-    """Return an active client and its organisation."""
-    query = (
-        select(Client, Organisation)
-        .join(Organisation, Organisation.id == Client.organisation_id)
-        .where(Client.id == client_id, Client.active)
-    )
-    row = (await tx.execute(query)).first()
-    return (row[0], row[1]) if row else None
-
-
-async def use_assertion(tx: AsyncSession, client_id: str, jti: str, expires_at: datetime) -> bool:
-    """Note the use of an assertion; False when it was used before, on whichever replica."""
-    statement = insert(AssertionUse).values(client_id=client_id, jti=jti, expires_at=expires_at)
-    used = await tx.execute(statement.on_conflict_do_nothing().returning(AssertionUse.jti))
-    return used.first() is not None
-
-
-async def revoke_token(tx: AsyncSession, jti: str, expires_at: datetime) -> None:
-    """Refuse the token from now on."""
-    statement = insert(RevokedToken).values(jti=jti, expires_at=expires_at)
-    await tx.execute(statement.on_conflict_do_nothing())
-
-
-async def revoked(tx: AsyncSession, at: datetime) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the ids of revoked tokens that live still, and of clients switched off."""
-    tokens = await tx.scalars(select(RevokedToken.jti).where(RevokedToken.expires_at > at))
-    clients = await tx.scalars(select(Client.id).where(~Client.active))
-    return frozenset(tokens), frozenset(clients)
-
-
-async def forget_expired(tx: AsyncSession, at: datetime) -> None:
-    """Drop assertions and revocations that their own expiry has made moot."""
-    for table in (AssertionUse, RevokedToken):
-        await tx.execute(delete(table).where(table.expires_at < at))
 
 
 async def first_admin(tx: AsyncSession, kind: str) -> tuple[Organisation, Client] | None:

@@ -34,6 +34,7 @@ _VERBS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "message": "sent",
         },
         "document.v1": {"document": "added revised attached withdrawn"},
+        "sharing.v1": {"emergency-access": "opened ended reviewed"},
     }
 )
 
