@@ -26,7 +26,7 @@ from svckit.errors import Invalid
 from svckit.ids import PATTERN
 from svckit.problems import render
 
-HEADER = b"x-careloop-disclosed"
+HEADER = b"careloop-disclosed"
 # proxies commonly take 8 kB a line and 64 kB of lines
 _LINE = 7_000
 _LINES = 8
@@ -43,7 +43,7 @@ class Disclosed(NamedTuple):
     custodian_id: str | None
     person_id: str | None
     classes: int
-    count: int = 1
+    rows: int = 1
     denied: bool = False
 
 
@@ -91,7 +91,7 @@ def header_of_notes() -> dict[str, str]:
 
 
 def _counted(notes: _Notes) -> list[Disclosed]:
-    return [key._replace(count=count) for key, count in notes.counts.items()]
+    return [key._replace(rows=count) for key, count in notes.counts.items()]
 
 
 def encode(found: Iterable[Disclosed]) -> list[bytes]:
@@ -101,7 +101,7 @@ def encode(found: Iterable[Disclosed]) -> list[bytes]:
         flag = "!" if each.denied else ""
         head = f"{flag}{each.kind}|{each.custodian_id or ''}|{each.classes:x}"
         person = (each.person_id or "").removeprefix("per_")
-        groups.setdefault(head, []).append(person if each.count == 1 else f"{person}*{each.count}")
+        groups.setdefault(head, []).append(person if each.rows == 1 else f"{person}*{each.rows}")
     lines = [b""]
     for head, persons in groups.items():
         for start in range(0, len(persons), _PERSONS_A_GROUP):
@@ -118,7 +118,8 @@ def encode(found: Iterable[Disclosed]) -> list[bytes]:
 def decode(lines: Iterable[bytes]) -> Iterator[Disclosed]:
     """Yield what the lines say. Raises ValueError when they are not as `encode` writes them."""
     for line in lines:
-        for group in line.decode("ascii").split(";"):
+        # lines that a proxy joined are parted by ", " (RFC 9110 s5.3), persons by "," alone
+        for group in line.decode("ascii").replace(", ", ";").split(";"):
             kind, custodian, mask, persons = group.split("|")
             for person in persons.split(","):
                 found, _, count = person.partition("*")

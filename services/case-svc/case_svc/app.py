@@ -8,6 +8,7 @@ from svckit.service import Service
 
 from case_svc.api import ROUTERS
 from case_svc.consumer import HANDLERS, TOPICS
+from case_svc.queries.owners import owner_of
 from case_svc.settings import Settings
 
 SERVICE = Service(
@@ -18,6 +19,9 @@ SERVICE = Service(
     handlers=HANDLERS,
     topics=TOPICS,
     publishes="case.v1",
+    rights_from=("sharing.v1",),
+    marks=True,
+    owner_of=owner_of,
 )
 
 

@@ -1,13 +1,15 @@
 """Rows to responses: what goes out is always projected by the mask of its row."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
 from fastapi import Response
 from pydantic import BaseModel
-from sharing import ENVELOPE, may_show, project
+from sharing import ENVELOPE, DataClass, may_show, project
+from sharing.fields import classes_in
 from sqlalchemy.ext.asyncio import AsyncSession
+from svckit import disclosure
 from svckit.http import Out
 from svckit.idempotency import Reply
 from svckit.identity import Caller
@@ -18,6 +20,7 @@ from case_svc.models import (
     Activity,
     Assessment,
     CaseFile,
+    CasePhase,
     CaseType,
     ClientRecord,
     Decision,
@@ -33,7 +36,7 @@ from case_svc.models import (
 from case_svc.models.base import InCase
 from case_svc.queries import cases, persons, rows, tasks
 from case_svc.queries.visible import Seen
-from case_svc.schemas.cases import CaseOut, CaseTypeOut
+from case_svc.schemas.cases import CaseOut, CasePhaseOut, CaseTypeOut
 from case_svc.schemas.people import MemberOut, NumberOut, PartyOut
 from case_svc.schemas.persons import PersonOut, RecordOut
 from case_svc.schemas.plan import ActivityOut, AssessmentOut, GoalOut, NeedOut
@@ -52,10 +55,29 @@ _OUT: dict[type[InCase], type[Out]] = {
     TeamMember: MemberOut,
 }
 
+_KIND = {CaseFile: "case", TeamMember: "care-team", TimelineEntry: "timeline"}  # else the table
+
 
 def show(out: type[BaseModel]) -> Callable[[Seen[Any]], dict[str, Any]]:
     """Return how to show a row of that shape."""
-    return lambda seen: project(out.model_validate(seen.row), seen.mask)
+
+    def present(seen: Seen[Any]) -> dict[str, Any]:
+        _disclose(seen, out)
+        return project(out.model_validate(seen.row), seen.mask)
+
+    return present
+
+
+def _disclose(seen: Seen[Any], out: type[BaseModel], more: int = 0) -> None:
+    """Note what the row shows: of the classes of its mask those that it has or is required by."""
+    found = seen.row
+    has = classes_in(out) | getattr(found, "classes", 0) | more
+    disclosure.note(
+        kind=_KIND.get(type(found), found.__tablename__.replace("_", "-")),
+        custodian_id=found.custodian_id,
+        person_id=seen.person_id or getattr(found, "person_id", None),
+        classes=seen.mask & has,
+    )
 
 
 def row(seen: Seen[Any]) -> dict[str, Any]:
@@ -80,6 +102,7 @@ def entry(seen: Seen[TimelineEntry]) -> dict[str, Any]:
 
 def case(seen: Seen[CaseFile], counts: dict[str, int] | None = None) -> dict[str, Any]:
     """Show a case; counts only where one case is asked for."""
+    _disclose(seen, CaseOut)
     shown = CaseOut.model_validate(seen.row)
     if counts is None:
         body = project(shown, seen.mask)
@@ -93,6 +116,14 @@ def person(person_id: str, created_at: Any, records: list[Seen[ClientRecord]]) -
     """Show a person as the records that the caller sees."""
     shown = PersonOut(id=person_id, created_at=created_at, records=[])
     return {**shown.model_dump(mode="json"), "records": [show(RecordOut)(each) for each in records]}
+
+
+def phases(seen: Seen[CaseFile], stays: Sequence[CasePhase]) -> dict[str, Any]:
+    """Show a case's stays in phases."""
+    if stays:
+        _disclose(seen, CasePhaseOut, DataClass.COORDINATION)
+    items = [CasePhaseOut.model_validate(each).model_dump(mode="json") for each in stays]
+    return {"items": items, "next": None}
 
 
 def case_type(found: CaseType) -> dict[str, Any]:

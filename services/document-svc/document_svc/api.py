@@ -152,12 +152,17 @@ async def list_versions(
     document_id: DocumentId, caller: MayRead, session: Read, page: Paging
 ) -> Response:
     """List the immutable contents of a document, newest first."""
-    document, _ = await queries.get(session, caller, document_id)
+    seen = await queries.get(session, caller, document_id)
     after = page.after(caller.organisation_id)
     rows = await queries.list_contents(
-        session, document, limit=page.limit, after=int(after[0]) if after else None
+        session, seen.document, limit=page.limit, after=int(after[0]) if after else None
     )
-    return page.reply(caller.organisation_id, rows, key=lambda r: [r.number], present=reply.content)
+    return page.reply(
+        caller.organisation_id,
+        rows,
+        key=lambda r: [r.number],
+        present=lambda r: reply.content(seen, r),
+    )
 
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
@@ -237,6 +242,7 @@ async def get_content(
     headers = reply.content_headers(document, content)
     if domain.is_same(headers["ETag"], request.headers.get("if-none-match")):
         return Response(status_code=304, headers=reply.validators(headers))
+    reply.disclose("content", queries.Seen(document, document.required))
     wanted = request.headers.get("range")
     if request.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
         wanted = None
@@ -252,9 +258,11 @@ async def head_content(
     document_id: DocumentId, caller: MayRead, session: Read, version: _Number = None
 ) -> Response:
     """Read length, digest and type of a content."""
-    document, _ = await queries.get(session, caller, document_id)
+    seen = await queries.get(session, caller, document_id)
+    document = seen.document
     domain.require_content(document.status)
     content = await queries.get_content(session, document, version)
+    reply.disclose("document", seen)
     headers = reply.content_headers(document, content) | reply.span_headers(content, None)
     return Response(status_code=200, headers=headers)
 

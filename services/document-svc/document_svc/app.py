@@ -11,7 +11,7 @@ from svckit import service
 from svckit.errors import CareloopError
 from svckit.service import Running
 
-from document_svc import actions, api, consumer
+from document_svc import actions, api, consumer, queries
 from document_svc.settings import Settings
 from document_svc.storage import open_store
 
@@ -53,9 +53,11 @@ SERVICE = service.Service(
     handlers=consumer.HANDLERS,
     topics=("case.v1", "referral.v1", "sharing.v1"),
     publishes="document.v1",
+    rights_from=("sharing.v1", "case.v1"),
     workers=(_sweep,),
     unlimited=_streams,
     wrap=_with_storage,
+    owner_of=queries.owner_of,
 )
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    null,
     or_,
     select,
     text,
@@ -27,6 +28,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import LateralFromClause
 from svckit.clock import now
+from svckit.disclosure import Owner
 from svckit.errors import NotFound
 from svckit.identity import Caller
 
@@ -60,6 +62,10 @@ class Target(NamedTuple):
     case_id: str | None
 
 
+# built once: the compiled rule is kept by its columns
+_REFERRAL = case((Link.anchor == Anchor.REFERRAL, Link.target_id), else_=null())
+
+
 def _link_mask(caller: Caller) -> ColumnElement[int]:
     """Give the classes that one link of a document shows the caller; nothing: 0."""
     party = (
@@ -79,6 +85,7 @@ def _link_mask(caller: Caller) -> ColumnElement[int]:
                 custodian=Document.custodian_id,
                 person=Document.person_id,
                 case=Link.case_id,
+                referral=_REFERRAL,
             ),
         ),
         else_=0,
@@ -320,3 +327,10 @@ async def add_readers(
 async def known_keys(tx: AsyncSession, keys: Sequence[str]) -> set[str]:
     """Return those object keys that a content names."""
     return set(await tx.scalars(select(Content.object_key).where(Content.object_key.in_(keys))))
+
+
+async def owner_of(session: AsyncSession, row_id: str) -> Owner | None:
+    """Return the custodian and the person of a document, whoever asks; None when there is none."""
+    statement = select(Document.custodian_id, Document.person_id).where(Document.id == row_id)
+    row = (await session.execute(statement)).first()
+    return Owner("document", *row) if row else None

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sharing import ALL, project
+from sharing.fields import classes_in
 from sqlalchemy.ext.asyncio import AsyncSession
+from svckit import disclosure
 from svckit.idempotency import Reply
 from svckit.identity import Caller
 
@@ -40,6 +42,7 @@ async def presenter(
 
     def present(row: Seen) -> dict[str, Any]:
         found = row.document
+        disclose("document", row)
         shown = _document(found, links[found.id], contents.get(found.id))
         body = project(shown, row.mask)
         if shown.redisclosure_notice is None:
@@ -49,8 +52,18 @@ async def presenter(
     return present
 
 
-def content(found: Content) -> dict[str, Any]:
+def disclose(kind: str, seen: Seen) -> None:
+    """Note that an answer shows a document, or with kind `content` its bytes."""
+    found = seen.document
+    shown = seen.mask & (classes_in(DocumentOut) | found.required)
+    disclosure.note(
+        kind=kind, custodian_id=found.custodian_id, person_id=found.person_id, classes=shown
+    )
+
+
+def content(seen: Seen, found: Content) -> dict[str, Any]:
     """Show one content of a document that the caller may see."""
+    disclose("document", seen)
     return project(_content(found), int(ALL))
 
 

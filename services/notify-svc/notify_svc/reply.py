@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from sharing import ALL
 from sqlalchemy.ext.asyncio import AsyncSession
+from svckit import disclosure
 from svckit.idempotency import Reply
 from svckit.identity import Caller
 
@@ -76,4 +78,11 @@ async def delivery(tx: AsyncSession, _: Caller, found: Shown) -> Reply:
 
 
 def shown_event(row: FeedRow) -> dict[str, Any]:
+    """Show an event of the feed, and note whose it is."""
+    disclosure.note(
+        kind="event",
+        custodian_id=row.custodian_id,
+        person_id=row.person_id,
+        classes=int(ALL) & row.classes,
+    )
     return {"seq": row.seq, "id": row.message_id, **orjson.loads(row.body)}

@@ -22,7 +22,6 @@ from case_svc.schemas.cases import (
     CaseOut,
     CasePage,
     CasePatch,
-    CasePhaseOut,
     CasePhasePage,
     CloseIn,
     CountOut,
@@ -164,8 +163,7 @@ async def list_phases(case_id: IdPath, caller: MayRead, session: Read) -> Respon
     """Return every stay in a phase, in order, with its cycle; nothing without coordination."""
     seen = await cases.get_case(session, caller, case_id)
     stays = await cases.list_phases(session, case_id) if cases.shows_phases(seen) else []
-    items = [CasePhaseOut.model_validate(each).model_dump(mode="json") for each in stays]
-    return reply.plain({"items": items, "next": None})
+    return reply.plain(reply.phases(seen, stays))
 
 
 @router.get("/{case_id}/timeline", response_model=TimelinePage)

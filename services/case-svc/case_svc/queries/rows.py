@@ -77,7 +77,7 @@ async def list_timeline(
 def _visible(caller: Caller, model: Any, file: CaseFile) -> Select[Any]:
     seen = sql.lateral(row_mask(caller, model))
     return (
-        select(model, seen.c.mask)
+        select(model, seen.c.mask, CaseFile.person_id)
         .join(CaseFile, CaseFile.id == model.case_id)
         .join(seen, true())
         .where(model.case_id == file.id, shows_row(seen.c.mask, model))

@@ -77,7 +77,7 @@ def _visible(caller: Caller) -> Select[Any]:
     of_case = sql.lateral(case_mask(caller))
     seen = sql.lateral(row_mask(caller, Task))
     return (
-        select(Task, seen.c.mask)
+        select(Task, seen.c.mask, CaseFile.person_id)
         .join(CaseFile, CaseFile.id == Task.case_id)
         .join(of_case, true())
         .join(seen, true())

@@ -8,22 +8,30 @@ the caller sees.
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sharing import sql
-from sqlalchemy import ColumnElement, Integer, and_, case, literal, type_coerce
+from sqlalchemy import ColumnElement, Integer, and_, case, literal, null, type_coerce
 from sqlalchemy.sql.selectable import LateralFromClause
 from svckit.identity import Caller
 
 from case_svc.domain.classes import CASE_SHOWS, FILED, RECORD_SHOWS
-from case_svc.models import CaseFile, ClientRecord
+from case_svc.models import CaseFile, ClientRecord, TimelineEntry
 from case_svc.models.base import InCase
 
 T = TypeVar("T")
 
+# the referral that an entry of the timeline tells of
+_ENTERED = case(
+    (TimelineEntry.action.startswith("referral."), TimelineEntry.resource_id),
+    (TimelineEntry.action == "message.sent", TimelineEntry.change["referral_id"].astext),
+    else_=null(),
+)
+
 
 class Seen(NamedTuple, Generic[T]):
-    """A row with the mask of what the caller sees of it."""
+    """A row with the mask of what the caller sees of it; of a row of a case, whom it is about."""
 
     row: T
     mask: int
+    person_id: str | None = None
 
 
 def case_mask(caller: Caller) -> ColumnElement[int]:
@@ -48,7 +56,11 @@ def shows_case(mask: ColumnElement[Any]) -> ColumnElement[bool]:
 def row_mask(caller: Caller, model: type[InCase]) -> ColumnElement[int]:
     """Return what the caller sees of a row of a case; the statement joins CaseFile to it."""
     given = sql.shared(
-        caller, custodian=model.custodian_id, person=CaseFile.person_id, case=CaseFile.id
+        caller,
+        custodian=model.custodian_id,
+        person=CaseFile.person_id,
+        case=CaseFile.id,
+        referral=_ENTERED if model is TimelineEntry else None,
     )
     filed = case(
         (CaseFile.custodian_id == caller.organisation_id, literal(int(FILED), Integer)),

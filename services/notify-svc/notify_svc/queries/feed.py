@@ -16,6 +16,9 @@ class FeedRow(NamedTuple):
     body: bytes
     message_id: str
     visible: bool
+    custodian_id: str
+    person_id: str | None
+    classes: int
 
 
 class Window(NamedTuple):
@@ -30,7 +33,10 @@ async def window(
 ) -> Window:
     """Return the next `limit` numbers after `after`, each decided for the caller's purpose."""
     query = (
-        select(FeedItem.seq, Message.body, Message.id, visible(caller))
+        select(
+            *(FeedItem.seq, Message.body, Message.id, visible(caller)),
+            *(Message.custodian_id, Message.person_id, Message.classes),
+        )
         .join(Message, Message.id == FeedItem.message_id)
         .where(FeedItem.organisation_id == caller.organisation_id, FeedItem.seq > after)
         .order_by(FeedItem.seq)

@@ -43,5 +43,5 @@ async def list_messages(referral_id: str, caller: MayRead, session: Read, page: 
         caller.organisation_id,
         rows,
         key=lambda message: [message.id],
-        present=lambda message: present.message(message, mask),
+        present=lambda message: present.message(row, message, mask),
     )

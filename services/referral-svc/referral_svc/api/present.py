@@ -3,7 +3,9 @@
 from typing import Any
 
 from sharing import ALL, project
+from sharing.fields import classes_in
 from sqlalchemy.ext.asyncio import AsyncSession
+from svckit import disclosure
 from svckit.clock import now
 from svckit.idempotency import Reply
 from svckit.identity import Caller
@@ -32,6 +34,7 @@ from referral_svc.schemas.referrals import (
 
 
 def referral(row: Referral, mask: int) -> dict[str, Any]:
+    _disclose("referral", row, row.custodian_id, mask & classes_in(ReferralOut))
     out = ReferralOut.model_validate(row, from_attributes=True)
     late = is_overdue(row.status, row.accept_by, row.start_by, now())
     return project(out.model_copy(update={"overdue": late, "outcome": _outcome(row)}), mask)
@@ -49,11 +52,14 @@ def _outcome(row: Referral) -> OutcomeOut | None:
     )
 
 
-def transition(row: Transition, mask: int) -> dict[str, Any]:
+def transition(of: Referral, row: Transition, mask: int) -> dict[str, Any]:
+    _disclose("referral", of, of.custodian_id, mask & classes_in(TransitionOut))
     return project(TransitionOut.model_validate(row), mask)
 
 
-def message(row: Message, mask: int) -> dict[str, Any]:
+def message(of: Referral, row: Message, mask: int) -> dict[str, Any]:
+    # who wrote it tells it
+    _disclose("message", of, row.sender_id, mask & classes_in(MessageOut))
     return project(MessageOut.model_validate(row), mask)
 
 
@@ -102,7 +108,15 @@ async def moved(_: AsyncSession, __: Caller, row: Referral) -> Reply:
 
 
 async def sent(_: AsyncSession, __: Caller, row: Message) -> Reply:
-    return Reply(message(row, ALL), status=201, version=row.version)
+    """Answer the sender with its own message: nothing of anybody else's."""
+    body = project(MessageOut.model_validate(row), ALL)
+    return Reply(body, status=201, version=row.version)
+
+
+def _disclose(kind: str, of: Referral, custodian_id: str, classes: int) -> None:
+    disclosure.note(
+        kind=kind, custodian_id=custodian_id, person_id=of.person_id, classes=int(classes)
+    )
 
 
 async def declared(_: AsyncSession, __: Caller, row: Service) -> Reply:

@@ -116,7 +116,7 @@ async def list_history(referral_id: str, caller: MayRead, session: Read) -> Resp
     """Return every move, oldest first: who, when, why."""
     row, mask = await queries.get_referral(session, caller, referral_id)
     moves = await queries.list_transitions(session, row.id)
-    body = {"items": [present.transition(move, mask) for move in moves], "next": None}
+    body = {"items": [present.transition(row, move, mask) for move in moves], "next": None}
     return Response(orjson.dumps(body), 200, _FRESH, "application/json")
 
 
