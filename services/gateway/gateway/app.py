@@ -1,6 +1,5 @@
 """Where the gateway's parts meet."""
 
-from functools import cache
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -21,7 +20,7 @@ def _verify(running: Running) -> Verify:
     """Check access tokens, as partners send them, in place of internal identities."""
     settings: Settings = running.settings
     # the key file is read when the first token is, not when the OpenAPI document is written
-    return Tokens(cache(lambda: keys.load(settings.key_file)), settings.issuer)
+    return Tokens(keys.KeyFile(settings.key_file), settings.issuer)
 
 
 def _wrap(app: FastAPI, running: Running) -> ASGIApp:

@@ -19,10 +19,11 @@ import structlog
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway import jose, queries
+from gateway import jose
 from gateway.domain import Algorithm, OAuthError, invalid_client
 from gateway.keys import KeyRing
 from gateway.models import Client, Organisation
+from gateway.queries import identity
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 # SMART says JWT; RFC 7523bis gives the assertion a type of its own
@@ -71,7 +72,7 @@ async def _by_assertion(
         raise jose.Refused("client_assertion_type")
     token = jose.parse(form.get("client_assertion", ""), types=TYPES, algorithms=ALGORITHMS)
     client_id = jose.text(token.claims, "sub")
-    found = await queries.find_login(tx, client_id)
+    found = await identity.find_login(tx, client_id)
     _check_signature(token, found[0] if found else None)
     if found is None:
         raise jose.Refused("client")
@@ -83,7 +84,7 @@ async def _by_assertion(
     exp = jose.check_times(token.claims, time.time(), lifetime_s=LIFETIME_S, leeway_s=_LEEWAY_S)
     jti = jose.text(token.claims, "jti")
     until = datetime.fromtimestamp(exp + _LEEWAY_S, UTC)
-    if not await queries.use_assertion(tx, client_id, jti, until):
+    if not await identity.use_assertion(tx, client_id, jti, until):
         raise jose.Refused("jti used")
     return Login(found[0], found[1], token.claims)
 
@@ -129,7 +130,7 @@ def _basic(authorization: str) -> tuple[str, str]:
 
 
 async def _by_secret(tx: AsyncSession, client_id: str, secret: str, keys: KeyRing) -> Login:
-    found = await queries.find_login(tx, client_id)
+    found = await identity.find_login(tx, client_id)
     stored = found[0].secret_hash if found and found[0].sandbox else None
     if not hmac.compare_digest(keys.secret_hash(secret), stored or "") or found is None:
         raise jose.Refused("secret")

@@ -5,6 +5,7 @@ test keeps the two alike.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -180,11 +181,19 @@ def check_scope(route: Route, method: str, held: frozenset[str]) -> None:
 class OAuthError(Exception):
     """RFC 6749 s5.2: `error` and a text for the client's developer."""
 
-    def __init__(self, error: str, description: str, status: int = 400) -> None:
+    def __init__(
+        self,
+        error: str,
+        description: str,
+        status: int = 400,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(error)
         self.error = error
         self.description = description
         self.status = status
+        self.headers = dict(headers or {})
 
 
 def invalid_client() -> OAuthError:

@@ -3,18 +3,15 @@
 Nothing here knows a person or a row. What a caller may see is decided in the services.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
 import structlog
 from opentelemetry.trace import SpanKind
 from prometheus_client import Histogram
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from svckit.clock import now
 from svckit.db import Database
 from svckit.errors import (
     BadRequest,
@@ -25,8 +22,10 @@ from svckit.errors import (
 from svckit.problems import render
 from svckit.telemetry import continue_from, span, traceparent
 
-from gateway import domain, proxy, queries
+from gateway import domain, proxy
 from gateway.limits import RateLimit
+from gateway.possession import Possession
+from gateway.revocations import Follower
 from gateway.settings import Settings
 from gateway.tokens import Session, Tokens
 
@@ -42,8 +41,8 @@ _DRAIN_BYTES = 256 * 1024 * 1024
 _DRAIN_S = 10.0
 _SMALL = 64 * 1024
 _SMALL_S = 0.5
-_FORGET_EVERY_S = 60.0
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="careloop"'}
+_SCHEMES = ("bearer", "dpop")
 
 
 _ALLOW = ", ".join(sorted(domain.METHODS))
@@ -150,10 +149,11 @@ class Edge:
         record: Record = _record_nothing,
     ) -> None:
         self._app = app
-        self._db = db
         self._settings = settings
         self._tokens = tokens
         self._record = record
+        self._possession = Possession(db, settings, tokens)
+        self._revocations = Follower(db, tokens.revoked, settings.revocation_poll_s)
         self._proxy = proxy.Proxy(settings)
         self._limit = RateLimit(settings.rate_limit, settings.rate_window_s)
 
@@ -208,9 +208,9 @@ class Edge:
         exchange.service = route.service or "gateway"
         if exchange.method not in domain.METHODS:
             raise MethodNotAllowed("This method is not offered.", headers={"Allow": _ALLOW})
-        session = self._authenticated(exchange)
+        session = await self._authenticated(exchange)
         domain.check_scope(route, exchange.method, session.caller.scopes)
-        exchange.extra = self._limit.take(session.caller.organisation_id)
+        exchange.extra += self._limit.take(session.caller.organisation_id)
         if route.service is None:
             await self._ours(exchange)
             return
@@ -232,13 +232,16 @@ class Edge:
             before=before,
         )
 
-    def _authenticated(self, exchange: Exchange) -> Session:
-        """Return the session of the bearer token (RFC 6750 s2.1; the header only)."""
+    async def _authenticated(self, exchange: Exchange) -> Session:
+        """Return the session of the token (RFC 6750 s2.1; the header only), with proof if bound."""
         scheme, _, token = exchange.header(b"authorization").partition(" ")
-        if scheme.lower() != "bearer" or not token:
+        scheme, token = scheme.lower(), token.strip()
+        if scheme not in _SCHEMES or not token:
             raise Unauthenticated("An access token is needed.", headers=_CHALLENGE)
-        session = self._tokens.check(token.strip())
+        session = self._tokens.check(token)
         exchange.organisation_id = session.caller.organisation_id
+        if session.binding or scheme != "bearer":
+            exchange.extra += await self._possession.prove(session, exchange.scope, scheme, token)
         return session
 
     async def _ours(self, exchange: Exchange) -> None:
@@ -251,7 +254,12 @@ class Edge:
                 exchange.receive, limit=limit, timeout_s=self._settings.body_timeout_s
             )
             receive = proxy.replayed(body)
-        headers = [h for h in exchange.scope["headers"] if h[0] != b"traceparent"]
+        headers = [
+            # what a bound token needed has been shown: inside there is one scheme
+            (name, b"Bearer" + value[4:] if _is_dpop(name, value) else value)
+            for name, value in exchange.scope["headers"]
+            if name != b"traceparent"
+        ]
         headers.append((b"traceparent", traceparent().encode()))
         await self._app({**exchange.scope, "headers": headers}, receive, exchange.send)
 
@@ -263,31 +271,12 @@ class Edge:
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[None]:
         await self._proxy.open()
-        await self._refresh()
-        refreshing = asyncio.create_task(self._keep_fresh())
         try:
-            yield
+            async with self._revocations.running():
+                yield
         finally:
-            refreshing.cancel()
-            with suppress(asyncio.CancelledError):
-                await refreshing
             await self._proxy.close()
 
-    async def _keep_fresh(self) -> None:
-        """Follow revocations; while the database is away the last known stand."""
-        forget_at = perf_counter() + _FORGET_EVERY_S
-        while True:
-            await asyncio.sleep(self._settings.revocation_poll_s)
-            try:
-                await self._refresh()
-                if perf_counter() >= forget_at:
-                    forget_at = perf_counter() + _FORGET_EVERY_S
-                    async with self._db.begin() as tx:
-                        await queries.forget_expired(tx, now())
-            except (SQLAlchemyError, OSError) as error:
-                _log.warning("revocations cannot be read", error=type(error).__name__)
 
-    async def _refresh(self) -> None:
-        async with self._db.read() as session:
-            tokens, clients = await queries.revoked(session, now())
-        self._tokens.revoked.tokens, self._tokens.revoked.clients = tokens, clients
+def _is_dpop(name: bytes, value: bytes) -> bool:
+    return name == b"authorization" and value[:5].lower() == b"dpop "

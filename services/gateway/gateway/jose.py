@@ -47,26 +47,30 @@ class Token:
         return str(self.header["kid"])
 
 
-def parse(raw: str, *, types: frozenset[str], algorithms: frozenset[str]) -> Token:
-    """Take a compact JWS apart. Raises Refused."""
+def parse(
+    raw: str, *, types: frozenset[str], algorithms: frozenset[str], brings_key: bool = False
+) -> Token:
+    """Take a compact JWS apart. Only a DPoP proof brings its key. Raises Refused."""
     if len(raw) > MAX_TOKEN or not raw.isascii():
         raise Refused("size or characters")
     parts = raw.encode().split(b".")
     if len(parts) != 3:  # noqa: PLR2004  # header, claims, signature; five would be a JWE
         raise Refused("number of parts")
     header, claims = _object(parts[0]), _object(parts[1])
-    _check_header(header, types, algorithms)
+    _check_header(header, types, algorithms, brings_key=brings_key)
     return Token(header, claims, parts[0] + b"." + parts[1], _decoded(parts[2]))
 
 
 def _check_header(
-    header: dict[str, Any], types: frozenset[str], algorithms: frozenset[str]
+    header: dict[str, Any], types: frozenset[str], algorithms: frozenset[str], *, brings_key: bool
 ) -> None:
-    if _REFUSED_HEADERS & header.keys():
+    if (_REFUSED_HEADERS & header.keys()) != ({"jwk"} if brings_key else set()):
         raise Refused("header member")
     for name, allowed in (("typ", types), ("alg", algorithms)):
         if not isinstance(header.get(name), str) or header[name] not in allowed:
             raise Refused(name)
+    if brings_key:
+        return
     kid = header.get("kid")
     if not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID or not kid.isprintable():
         raise Refused("kid")

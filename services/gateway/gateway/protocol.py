@@ -12,13 +12,15 @@ import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.certificates import thumbprint
+
 HEAD_S = 5.0
 MAX_HEAD = 16 * 1024
 MAX_FIELDS = 64
 # fields that mean nothing twice; a second one is somebody's trick
 _ONCE = frozenset(
     {b"host", b"authorization", b"content-type", b"content-length", b"transfer-encoding",
-     b"idempotency-key", b"if-match", b"if-none-match", b"range"}
+     b"idempotency-key", b"if-match", b"if-none-match", b"range", b"dpop"}
 )  # fmt: skip
 _METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 
@@ -47,9 +49,11 @@ class HardenedProtocol(HttpToolsProtocol):
         self._refusal: Refusal | None = None
         self._dead = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._tls: dict[Any, Any] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._tls = _tls_of(transport)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -79,6 +83,8 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        if self._tls:
+            self.scope["extensions"] = {"tls": self._tls}
         self._in_head = self._head_begun = True
         self._fields_bytes = self._unparsed_bytes = 0
 
@@ -177,6 +183,13 @@ class HardenedProtocol(HttpToolsProtocol):
                 return
         self.transport.write(_problem(refusal))
         self.transport.close()
+
+
+def _tls_of(transport: asyncio.Transport) -> dict[Any, Any] | None:
+    """Return what the connection's certificate is, once for all of its requests."""
+    ssl_object = transport.get_extra_info("ssl_object")
+    certificate = ssl_object.getpeercert(binary_form=True) if ssl_object else None
+    return {"client_cert_thumbprint": thumbprint(certificate)} if certificate else None
 
 
 def _problem(refusal: Refusal) -> bytes:

@@ -23,7 +23,7 @@ _log = structlog.get_logger("proxy")
 _NOT_FORWARDED = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
      b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"host", b"expect",
-     b"authorization", b"cookie", b"forwarded", b"via", b"traceparent", b"tracestate", b"baggage",
+     b"authorization", b"dpop", b"client-cert", b"client-cert-chain", b"cookie", b"forwarded", b"via", b"traceparent", b"tracestate", b"baggage",
      b"x-real-ip", b"x-original-url", b"x-rewrite-url", b"x-http-method-override",
      b"x-http-method", b"x-method-override", b"http2-settings"}
 )  # fmt: skip

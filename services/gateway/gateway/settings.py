@@ -1,10 +1,11 @@
 """Settings of the gateway, read from GATEWAY_*."""
 
+import ssl
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, IPvAnyNetwork
 from pydantic_settings import SettingsConfigDict
 from svckit.settings import ServiceSettings
 
@@ -37,9 +38,31 @@ class Settings(ServiceSettings):
     upstream_timeout_s: float = Field(default=30.0, gt=0)
     # a partner that sends nothing of its body for this long gets 408; that takes nothing is cut off
     body_timeout_s: float = Field(default=30.0, gt=0)
-    # how often revoked tokens and switched-off clients are looked up; the bound is 1 s
+    # how often revocations are looked up, were the database's word of them to get lost
     revocation_poll_s: float = Field(default=0.5, gt=0, le=1)
+    # whether a DPoP proof must carry our nonce: without, a proof can be made in advance
+    dpop_nonce: bool = True
+    # networks of proxies that end TLS and tell the client's certificate; nobody else is believed
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    # the one header in which they tell it; they must remove it from what they receive
+    certificate_header: Literal["client-cert", "x-forwarded-client-cert"] = "client-cert"
+    # set to end TLS here; clients may show a certificate of the authority in the third file
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
+    tls_client_ca_file: Path | None = None
 
     @cached_property
     def token_endpoint(self) -> str:
         return f"{self.issuer.rstrip('/')}/oauth/token"
+
+    def tls(self) -> dict[str, Any]:
+        if self.tls_certificate_file is None:
+            return {}
+        found: dict[str, Any] = {
+            "ssl_certfile": str(self.tls_certificate_file),
+            "ssl_keyfile": str(self.tls_key_file),
+        }
+        if self.tls_client_ca_file:
+            found["ssl_ca_certs"] = str(self.tls_client_ca_file)
+            found["ssl_cert_reqs"] = ssl.CERT_OPTIONAL
+        return found

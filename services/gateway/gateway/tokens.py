@@ -8,8 +8,9 @@ verified once and remembered by its SHA-256 until it expires. Internal identity:
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
@@ -22,6 +23,9 @@ from gateway import jose
 from gateway.keys import KeyRing
 
 ACCESS_TYPE = "at+jwt"
+PURPOSE_TYPE = "careloop_purpose"
+JKT, X5T = "jkt", "x5t#S256"
+_METHODS = frozenset({JKT, X5T})
 LIFETIME_S = 300
 INTERNAL_LIFETIME_S = 60
 # an identity with less than this left is replaced: it must outlive the request's way to the service
@@ -31,83 +35,137 @@ _ALGORITHMS = frozenset({"ES256"})
 _REGISTRY = JWSRegistry(algorithms=["ES256"])
 
 
+@dataclass(frozen=True)
+class Binding:
+    """What a token is bound to: `jkt` a DPoP key (RFC 9449), `x5t#S256` a certificate (RFC 8705)."""
+
+    method: str
+    thumbprint: str
+
+
 @dataclass
 class Session:
-    """An access token that was verified, and the identities derived from it."""
+    """An access token that was verified, and the identities derived from it.
+
+    A `binding` demands proof at every request: see `possession`.
+    """
 
     caller: Caller
+    issued_at: float
     expires_at: float
+    client_version: int = 0
+    binding: Binding | None = None
+    act: Mapping[str, Any] | None = None
     internal: dict[str, tuple[float, bytes]] = field(default_factory=dict)
 
 
-class Revocations:
-    """What is refused before its time; refreshed from the database by the edge."""
+class Revoked:
+    """What is refused before its time: see `revocations`, which follows the database."""
 
     def __init__(self) -> None:
         self.tokens: frozenset[str] = frozenset()
         self.clients: frozenset[str] = frozenset()
+        self.versions: Mapping[str, int] = {}
 
-    def hit(self, caller: Caller) -> bool:
-        return caller.token_id in self.tokens or caller.client_id in self.clients
+    def hit(self, session: Session) -> bool:
+        """Tell whether token or client ended, or the client changed since the token was issued."""
+        client_id = session.caller.client_id
+        return (
+            session.caller.token_id in self.tokens
+            or client_id in self.clients
+            or session.client_version < self.versions.get(client_id, 0)
+        )
 
 
 class Tokens:
-    """Issues and checks tokens with one key ring; no I/O."""
+    """Issues and checks tokens with one key ring; no I/O but a look at the key file."""
 
     def __init__(self, keys: Callable[[], KeyRing], issuer: str) -> None:
-        self._keys = keys
+        self._read = keys
+        self._ring: KeyRing | None = None
         self._issuer = issuer
         self._seen: dict[bytes, Session] = {}
-        self.revoked = Revocations()
+        self.revoked = Revoked()
 
     @property
     def keys(self) -> KeyRing:
-        return self._keys()
+        """The keys as they are now. A change forgets what was verified with those before."""
+        ring = self._read()
+        if ring is not self._ring:
+            self._ring = ring
+            self._seen.clear()
+        return ring
 
-    def issue(self, caller: Caller) -> str:
+    def issue(
+        self,
+        caller: Caller,
+        *,
+        client_version: int = 0,
+        binding: Binding | None = None,
+        act: Mapping[str, Any] | None = None,
+        lives_s: int = LIFETIME_S,
+    ) -> str:
         """Return a fresh access token for the caller (RFC 9068 s2.2)."""
         at = int(time.time())
-        claims = {
+        claims: dict[str, Any] = {
             "iss": self._issuer,
-            "sub": caller.client_id,
+            "sub": caller.actor if act else caller.client_id,
             "client_id": caller.client_id,
+            "client_version": client_version,
             "aud": self._issuer,
             "iat": at,
-            "exp": at + LIFETIME_S,
+            "exp": at + min(lives_s, LIFETIME_S),
             "jti": caller.token_id,
             "scope": " ".join(sorted(caller.scopes)),
             "purpose": caller.purpose,
+            "authorization_details": [details_of(caller.purpose)],
             "org": caller.organisation_id,
             "org_kind": caller.kind,
             "actor": caller.actor,
         }
-        return _sign(ACCESS_TYPE, claims, self.keys.access)
+        if binding:
+            claims["cnf"] = {binding.method: binding.thumbprint}
+        if act:
+            claims["act"] = act
+        return _sign(ACCESS_TYPE, claims, self.keys.access.signing(time.time()))
 
     def check(self, token: str) -> Session:
-        """Return the session of an access token. Raises Unauthenticated."""
+        """Return the session of an access token. Raises Unauthenticated.
+
+        A session with a binding is good only with proof: `possession.prove`.
+        """
+        ring = self.keys
         digest = hashlib.sha256(token.encode("latin-1")).digest()
         session = self._seen.get(digest)
         if session is None:
-            session = self._verified(token)
+            session = self._verified(token, ring)
             if len(self._seen) >= _CACHE:
                 self._forget()
             self._seen[digest] = session
-        if session.expires_at <= time.time() or self.revoked.hit(session.caller):
+        if session.expires_at <= time.time() or self.revoked.hit(session):
             raise refused("The access token is no longer valid.")
         return session
 
     async def __call__(self, token: str) -> Caller:
-        """Return who sent the access token: what our own routes ask. Raises Unauthenticated."""
+        """Return who sent the access token: what our own routes ask. Raises Unauthenticated.
+
+        The edge has asked for proof of a bound token before a request comes here.
+        """
         return self.check(token).caller
 
     def internal(self, session: Session, service: str) -> bytes:
-        """Return an Authorization value that names the session's caller to one service."""
+        """Return an Authorization value that names the session's caller to one service.
+
+        Raises Unauthenticated for a session that was revoked since its request came in.
+        """
+        if self.revoked.hit(session):
+            raise refused("The access token is no longer valid.")
         at = time.time()
         known = session.internal.get(service)
         if known and known[0] > at:
             return known[1]
         caller = session.caller
-        claims = {
+        claims: dict[str, Any] = {
             "iss": self._issuer,
             "aud": service,
             "sub": caller.client_id,
@@ -120,31 +178,42 @@ class Tokens:
             "exp": int(at) + INTERNAL_LIFETIME_S,
             "jti": secrets.token_urlsafe(16),
         }
-        value = b"Bearer " + _sign(INTERNAL_TYPE, claims, self.keys.internal).encode()
+        if session.act:
+            claims["act"] = session.act
+        value = b"Bearer " + _sign(INTERNAL_TYPE, claims, self.keys.internal.signing(at)).encode()
         session.internal[service] = (at + INTERNAL_LIFETIME_S - _INTERNAL_MARGIN_S, value)
         return value
 
-    def _verified(self, raw: str) -> Session:
+    def _verified(self, raw: str, ring: KeyRing) -> Session:
         try:
             token = jose.parse(raw, types=frozenset({ACCESS_TYPE}), algorithms=_ALGORITHMS)
-            jose.verify(token, jose.key_for(KeySet([self.keys.access]), token.kid))
-            exp = jose.check_times(
-                token.claims, time.time(), lifetime_s=LIFETIME_S, leeway_s=0, needs_iat=True
+            at = time.time()
+            jose.verify(token, jose.key_for(KeySet([*ring.access.published(at)]), token.kid))
+            claims = token.claims
+            exp = jose.check_times(claims, at, lifetime_s=LIFETIME_S, leeway_s=0, needs_iat=True)
+            return Session(
+                self._caller(claims),
+                jose.instant(claims, "iat") or 0,
+                exp,
+                _version(claims),
+                _binding(claims),
+                _act(claims),
             )
-            return Session(self._caller(token.claims), exp)
         except jose.Refused as error:
             raise refused("The access token is not valid.") from error
 
-    def _caller(self, claims: dict[str, object]) -> Caller:
+    def _caller(self, claims: dict[str, Any]) -> Caller:
         if claims.get("iss") != self._issuer or claims.get("aud") != self._issuer:
             raise jose.Refused("iss or aud")
-        if claims.get("sub") != claims.get("client_id"):
+        client_id = jose.text(claims, "client_id")
+        actor = jose.text(claims, "actor")
+        if claims.get("sub") != (actor if "act" in claims else client_id):
             raise jose.Refused("sub")
         return Caller(
             organisation_id=jose.text(claims, "org"),
             kind=jose.text(claims, "org_kind"),
-            client_id=jose.text(claims, "sub"),
-            actor=jose.text(claims, "actor"),
+            client_id=client_id,
+            actor=actor,
             purpose=jose.text(claims, "purpose"),
             scopes=frozenset(str(claims.get("scope", "")).split()),
             token_id=jose.text(claims, "jti"),
@@ -155,6 +224,36 @@ class Tokens:
         self._seen = {k: v for k, v in self._seen.items() if v.expires_at > at}
         if len(self._seen) >= _CACHE:
             self._seen.clear()
+
+
+def _version(claims: dict[str, Any]) -> int:
+    value = claims.get("client_version", 0)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise jose.Refused("client_version")
+    return value
+
+
+def _binding(claims: dict[str, Any]) -> Binding | None:
+    """Return what `cnf` names. Raises Refused for a confirmation that nobody here can ask for."""
+    if "cnf" not in claims:
+        return None
+    cnf = claims["cnf"]
+    if not isinstance(cnf, dict) or len(cnf) != 1 or not _METHODS & cnf.keys():
+        raise jose.Refused("cnf")
+    method = next(iter(cnf))
+    return Binding(method, jose.text(cnf, method, 64))
+
+
+def _act(claims: dict[str, Any]) -> Mapping[str, Any] | None:
+    found = claims.get("act")
+    if found is not None and not isinstance(found, dict):
+        raise jose.Refused("act")
+    return found
+
+
+def details_of(purpose: str) -> dict[str, str]:
+    """Return the authorization details (RFC 9396) that stand for a purpose of use."""
+    return {"type": PURPOSE_TYPE, "purpose": purpose}
 
 
 def new_token_id() -> str:

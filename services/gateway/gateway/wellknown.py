@@ -1,5 +1,6 @@
 """Discovery: RFC 8414 metadata, SMART configuration, and the public keys."""
 
+import time
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -57,8 +58,7 @@ async def smart_configuration(request: Request) -> dict[str, Any]:
 async def keys(request: Request, response: Response) -> dict[str, Any]:
     """Public keys of access tokens."""
     response.headers.update(_KEYS_FOR)
-    ring = request.app.state.verify.keys
-    found: dict[str, Any] = ring.public(ring.access)
+    found: dict[str, Any] = request.app.state.verify.keys.access.public(time.time())
     return found
 
 
@@ -66,6 +66,5 @@ async def keys(request: Request, response: Response) -> dict[str, Any]:
 async def internal_keys(request: Request, response: Response) -> dict[str, Any]:
     """Public keys of the identities that our services accept."""
     response.headers.update(_KEYS_FOR)
-    ring = request.app.state.verify.keys
-    found: dict[str, Any] = ring.public(ring.internal)
+    found: dict[str, Any] = request.app.state.verify.keys.internal.public(time.time())
     return found

@@ -1,0 +1,72 @@
+"""What the authorization server reads and notes: logins, things used once, revocations."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.models import AssertionUse, Client, Organisation, ProofUse, RevokedToken
+
+# the channel on which replicas hear of revocations
+REVOCATIONS = "careloop_revocations"
+# longer than any access token lives, by a clock that is a little off
+TOKEN_LIVES_S = 360
+
+
+async def find_login(tx: AsyncSession, client_id: str) -> tuple[Client, Organisation] | None:
+    """Return an active client and its organisation."""
+    query = (
+        select(Client, Organisation)
+        .join(Organisation, Organisation.id == Client.organisation_id)
+        .where(Client.id == client_id, Client.active)
+    )
+    row = (await tx.execute(query)).first()
+    return (row[0], row[1]) if row else None
+
+
+async def use_assertion(tx: AsyncSession, client_id: str, jti: str, expires_at: datetime) -> bool:
+    """Note the use of an assertion; False when it was used before, on whichever replica."""
+    statement = insert(AssertionUse).values(client_id=client_id, jti=jti, expires_at=expires_at)
+    used = await tx.execute(statement.on_conflict_do_nothing().returning(AssertionUse.jti))
+    return used.first() is not None
+
+
+async def use_proof(tx: AsyncSession, thumbprint: str, jti: str, expires_at: datetime) -> bool:
+    """Note the use of a DPoP proof; False when it was used before, on whichever replica."""
+    statement = insert(ProofUse).values(thumbprint=thumbprint, jti=jti, expires_at=expires_at)
+    used = await tx.execute(statement.on_conflict_do_nothing().returning(ProofUse.jti))
+    return used.first() is not None
+
+
+async def revoke_token(tx: AsyncSession, jti: str, expires_at: datetime) -> None:
+    """Refuse the token from the commit on, on every replica."""
+    statement = insert(RevokedToken).values(jti=jti, expires_at=expires_at)
+    await tx.execute(statement.on_conflict_do_nothing())
+    await tell_revocation(tx)
+
+
+async def tell_revocation(tx: AsyncSession) -> None:
+    """Tell every replica, when this transaction commits, that something was revoked."""
+    await tx.execute(select(func.pg_notify(REVOCATIONS, "")))
+
+
+async def revoked(
+    tx: AsyncSession, at: datetime
+) -> tuple[frozenset[str], frozenset[str], dict[str, int]]:
+    """Return revoked tokens that live still, clients switched off, and versions that count.
+
+    A client's tokens of an earlier version are refused while one of them may live.
+    """
+    tokens = await tx.scalars(select(RevokedToken.jti).where(RevokedToken.expires_at > at))
+    clients = await tx.scalars(select(Client.id).where(~Client.active))
+    since = at - timedelta(seconds=TOKEN_LIVES_S)
+    changed = select(Client.id, Client.tokens_from).where(Client.tokens_from_at > since)
+    versions = {row[0]: row[1] for row in await tx.execute(changed)}
+    return frozenset(tokens), frozenset(clients), versions
+
+
+async def forget_expired(tx: AsyncSession, at: datetime) -> None:
+    """Drop assertions, proofs and revocations that their own expiry has made moot."""
+    for table in (AssertionUse, ProofUse, RevokedToken):
+        await tx.execute(delete(table).where(table.expires_at < at))
