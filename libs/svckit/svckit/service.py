@@ -214,6 +214,7 @@ async def _serve(
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
+        **settings.tls(),
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server._serve())  # noqa: SLF001  # serve() would take our signals

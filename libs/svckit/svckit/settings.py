@@ -1,7 +1,7 @@
 """Settings every service shares. A service subclasses with its own prefix and fields."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,7 +32,14 @@ class ServiceSettings(BaseSettings):
     # finished spans as JSON lines; OTEL_EXPORTER_OTLP_ENDPOINT exports to a collector as well
     trace_file: Path | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # days that the PostgreSQL log keeps this service's events; Kafka has its own setting. Consumers
+    # that are away for longer begin again at the oldest, and what they missed is gone
+    event_log_keep_days: int = Field(default=7, ge=1, le=13)
     # how long a command waits for an id that another service has just announced
     replica_wait_s: float = Field(default=2.0, ge=0)
     # event schemas; found beside the packages when unset
     contracts_dir: Path | None = None
+
+    def tls(self) -> dict[str, Any]:
+        """Return uvicorn's TLS options; services stand behind the gateway and have none."""
+        return {}
