@@ -7,12 +7,12 @@ import socket
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
-from notify_svc.deliver.guard import AddressDenied, GuardedResolver, refuse_literal
 from notify_svc.deliver.post import Poster, headers_of
 from notify_svc.domain.attempts import Answer
 from notify_svc.queries.claims import Claim
 from notify_svc.settings import Settings
 from svckit.clock import now
+from svckit.guarded import AddressDenied, GuardedResolver, refuse_literal
 from yarl import URL
 
 BODY = b'{"type":"org.careloop.case.opened.v1"}'

@@ -1,7 +1,8 @@
 """Where a webhook may go: the list of addresses that are not the public internet."""
 
 import pytest
-from notify_svc.domain.targets import TargetRefused, TargetRule, check, is_public, literal
+from notify_svc.domain.targets import TargetRefused, TargetRule, check
+from svckit.addresses import is_public, literal
 
 PUBLIC = TargetRule(allow_private=False, ports=frozenset({443, 8443}))
 SANDBOX = TargetRule(allow_private=True, ports=frozenset({443}))

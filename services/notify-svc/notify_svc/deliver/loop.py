@@ -10,6 +10,7 @@ from time import monotonic
 import structlog
 from prometheus_client import Counter, Histogram
 from svckit.db import Database
+from svckit.rights import Rights
 from svckit.service import Running
 
 from notify_svc.actions import attempts, hints
@@ -32,7 +33,7 @@ _seconds = Histogram(
 async def run(running: Running, stop: asyncio.Event) -> None:
     """Deliver until stopped, then let what is in flight end."""
     settings: Settings = running.settings
-    loop = Loop(running.db, settings)
+    loop = Loop(running.db, running.rights, settings)
     try:
         await loop.run(stop)
     finally:
@@ -42,8 +43,8 @@ async def run(running: Running, stop: asyncio.Event) -> None:
 class Loop:
     """One process's share of the delivering; any number of them may run."""
 
-    def __init__(self, db: Database, settings: Settings) -> None:
-        self._db = db
+    def __init__(self, db: Database, rights: Rights, settings: Settings) -> None:
+        self._db, self._rights = db, rights
         self._settings = settings
         self._poster = Poster(settings)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -67,12 +68,15 @@ class Loop:
                 idle_s = _IDLE_S[0]
 
     async def step(self) -> bool:
-        """Claim and start what there is room for; return whether there was anything."""
+        """Claim and start what there is room for; return whether there was anything.
+
+        While the rights are not fresh everything waits, to be decided when they are.
+        """
         if monotonic() - self._swept > self._settings.sweep_every_s:
             async with self._db.begin() as tx:
                 await attempts.sweep(tx)
             self._swept = monotonic()
-        if self._room <= 0 and self._slow_room <= 0:
+        if (self._room <= 0 and self._slow_room <= 0) or not await self._rights.look():
             return False
         async with self._db.begin() as tx:
             claimed = await attempts.claim(

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import aiohttp
 from aiohttp.resolver import ThreadedResolver
 from opentelemetry.trace import SpanKind
+from svckit.guarded import AddressDenied, GuardedResolver, refuse_literal
 from svckit.telemetry import continue_from, span, traceparent
 from yarl import URL
 
-from notify_svc.deliver.guard import AddressDenied, GuardedResolver, refuse_literal
 from notify_svc.domain import signing
 from notify_svc.domain.attempts import Answer
 from notify_svc.domain.schedule import retry_after_s

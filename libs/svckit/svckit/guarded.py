@@ -1,6 +1,6 @@
 """No connection to an address that is not public, judged at the moment of connecting.
 
-A name may resolve to another address than it did when the endpoint was registered (rebinding), so
+A name may resolve to another address than it did when its URL was accepted (rebinding), so
 every resolution is filtered and nothing is cached. aiohttp does not ask a resolver about a host
 that is an address itself: `refuse_literal` does that part.
 """
@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from notify_svc.domain.targets import is_public, literal
+from svckit.addresses import is_public, literal
 
 
 class AddressDenied(OSError):
