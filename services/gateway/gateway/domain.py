@@ -4,11 +4,14 @@ Pure. Routes and scopes are data; `contracts/scopes.yaml` prints the same scopes
 test keeps the two alike.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sharing.purposes import lineage
 from svckit.errors import Conflict, Forbidden, NotFound
@@ -120,6 +123,7 @@ _ROUTES = (
     _route("agreements", None, "sharing.read admin", "admin"),
     _route("consents", None, "sharing.read", "sharing.write"),
     _route("grants", None, "sharing.read", "sharing.write"),
+    _route("access", None, "sharing.read", "sharing.read"),
     _route("emergency-accesses", None, "sharing.read", "sharing.write"),
 )
 _BY_RESOURCE = {route.resource: route for route in _ROUTES}
@@ -225,6 +229,33 @@ def purpose_code(text: str) -> str:
 
 class AgreementEnded(Conflict):
     code = "agreement-ended"
+
+
+class Stage(StrEnum):
+    """Where one version of an agreement stands."""
+
+    DRAFT = "draft"
+    PUBLISHED = "published"
+    SUPERSEDED = "superseded"
+    ENDED = "ended"
+
+
+class DiffRequired(Conflict):
+    code = "diff-required"
+
+
+class DiffChanged(Conflict):
+    code = "diff-changed"
+
+
+class DraftOver(Conflict):
+    code = "draft-over"
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the canonical form: sorted names, no spaces, JSON values only."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 class ConsentWithdrawn(Conflict):

@@ -3,13 +3,29 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    MetaData,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from svckit import db
 from svckit.db import Id
 
-from gateway.domain import Basis, Decision, Emergency, OrganisationKind, Outcome, SenderConstraint
+from gateway.domain import (
+    Basis,
+    Decision,
+    Emergency,
+    OrganisationKind,
+    Outcome,
+    SenderConstraint,
+    Stage,
+)
 
 
 class Base(db.Base):
@@ -75,10 +91,37 @@ class Agreement(Base):
     classes: Mapped[list[str]]
     consent_classes: Mapped[list[str]]
     legal_basis: Mapped[str]
+    # the highest v3-Confidentiality of a row that it lets out
+    confidentiality: Mapped[str] = mapped_column(default="N", server_default="N")
+    # of the canonical form of what was published; null: from before there were drafts
+    sha256: Mapped[str | None]
     retention_days: Mapped[int]
     valid_from: Mapped[datetime]
     valid_to: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class AgreementVersion(Base):
+    """What an agreement says, said or may come to say, and the diff it was published with."""
+
+    __tablename__ = "agreement_version"
+    __table_args__ = (Index(None, "agreement_id"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    # null: a draft of a new agreement
+    agreement_id: Mapped[str | None] = mapped_column(Id, ForeignKey("agreement.id"))
+    # the agreement's version that it revises; 0 for a new one
+    base: Mapped[int]
+    content: Mapped[dict[str, Any]]
+    sha256: Mapped[str]
+    stage: Mapped[Stage]
+    diff: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    drafted_by: Mapped[str] = mapped_column(Id)
+    published_by: Mapped[str | None] = mapped_column(Id)
+    published_at: Mapped[datetime | None]
+    over_at: Mapped[datetime | None]
     version: Mapped[int]
     created_at: Mapped[datetime]
 
@@ -124,6 +167,8 @@ class Grant(Base):
     agreement_id: Mapped[str] = mapped_column(Id, ForeignKey("agreement.id"))
     classes: Mapped[list[str]]
     purposes: Mapped[list[str]]
+    # what the reason asks for, of which an agreement may allow less; null: all that is agreed
+    wanted: Mapped[list[str] | None] = mapped_column(JSONB)
     basis: Mapped[Basis]
     basis_id: Mapped[str] = mapped_column(Id)
     valid_from: Mapped[datetime]
@@ -139,6 +184,18 @@ class Person(Base):
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     custodian_id: Mapped[str] = mapped_column(Id)
+
+
+class CaseFile(Base):
+    """Replica: whose case it is, about whom, and whether it is sealed; no more is known here."""
+
+    __tablename__ = "case_file"
+    __table_args__ = (Index(None, "person_id"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    custodian_id: Mapped[str] = mapped_column(Id)
+    person_id: Mapped[str] = mapped_column(Id)
+    sealed_at: Mapped[datetime | None]
 
 
 class EmergencyAccess(Base):
@@ -249,3 +306,55 @@ class RegistrationToken(Base):
     client_id: Mapped[str | None] = mapped_column(Id, ForeignKey("client.id"))
     version: Mapped[int]
     created_at: Mapped[datetime]
+
+
+class LedgerSegment(Base):
+    """What one writer of the ledger writes, from its start to its end or first failure."""
+
+    __tablename__ = "ledger_segment"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    opened_at: Mapped[datetime]
+
+
+class LedgerEntry(Base):
+    """One disclosure or refusal; never changed, never removed. The body is what is hashed."""
+
+    __tablename__ = "ledger_entry"
+    __table_args__ = (Index(None, "custodian_id", "at", "id"), Index(None, "person_id", "at"))
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    at: Mapped[datetime]
+    custodian_id: Mapped[str | None] = mapped_column(Id)
+    person_id: Mapped[str | None] = mapped_column(Id)
+    organisation_id: Mapped[str] = mapped_column(Id)
+    denied: Mapped[bool]
+    classes: Mapped[int]
+    body: Mapped[str]
+
+
+class LedgerPeriod(Base):
+    """A sealed part of the ledger: `statement` is a JWS over its root and the period before it."""
+
+    __tablename__ = "ledger_period"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sealed_at: Mapped[datetime]
+    size: Mapped[int]
+    root: Mapped[str]
+    statement: Mapped[str]
+    # the public key it was signed with: keys are rotated, statements stay
+    key: Mapped[dict[str, Any]]
+
+
+class LedgerRange(Base):
+    """Which entries of a segment a period seals; `first_leaf` is the first one's leaf in the tree."""
+
+    __tablename__ = "ledger_range"
+    __table_args__ = (Index(None, "period", "first_leaf"),)
+
+    segment: Mapped[str] = mapped_column(Id, ForeignKey("ledger_segment.id"), primary_key=True)
+    first: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    last: Mapped[int] = mapped_column(BigInteger)
+    period: Mapped[int] = mapped_column(ForeignKey("ledger_period.number"))
+    first_leaf: Mapped[int]
