@@ -1,0 +1,85 @@
+"""A consent as directives: flat, ordered by depth, each a permit or a deny of its own reach."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sharing import purposes
+from sharing.classes import DataClass, mask_of
+from sharing.confidentiality import HIGHEST, code_of, rank
+from svckit.clock import wire
+
+
+@dataclass(frozen=True)
+class Directive:
+    """What is said of whoever it reaches; the deepest that reaches decides, at equal depth the deny.
+
+    `recipient_id` None reaches whoever asks, `confidentiality` is the highest rank of a row that it
+    reaches, `valid_from` None holds since the consent was decided.
+    """
+
+    decision: Literal["permit", "deny"]
+    depth: int
+    recipient_id: str | None
+    purposes: tuple[str, ...]
+    classes: tuple[str, ...]
+    confidentiality: int = HIGHEST
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+    def reaches(self, recipient_id: str, purpose: str, confidentiality: int, at: datetime) -> bool:
+        return (
+            self.recipient_id in (None, recipient_id)
+            and purposes.covers(purposes.mask_of(self.purposes), purpose)
+            and confidentiality <= self.confidentiality
+            and (self.valid_from is None or self.valid_from <= at)
+            and (self.valid_to is None or at < self.valid_to)
+        )
+
+    def stored(self, decided_at: datetime) -> dict[str, Any]:
+        """Return the directive as JSON values, as events and answers carry it."""
+        return {
+            "decision": self.decision,
+            "depth": self.depth,
+            "recipient_id": self.recipient_id,
+            "purposes": list(self.purposes),
+            "classes": list(self.classes),
+            "confidentiality": code_of(self.confidentiality),
+            "valid_from": wire(self.valid_from or decided_at),
+            "valid_to": self.valid_to and wire(self.valid_to),
+        }
+
+
+def restored(stored: dict[str, Any]) -> Directive:
+    """Return the directive of its JSON values."""
+    ends = stored["valid_to"]
+    return Directive(
+        decision=stored["decision"],
+        depth=stored["depth"],
+        recipient_id=stored["recipient_id"],
+        purposes=tuple(stored["purposes"]),
+        classes=tuple(stored["classes"]),
+        confidentiality=rank(stored["confidentiality"]),
+        valid_from=datetime.fromisoformat(stored["valid_from"]),
+        valid_to=datetime.fromisoformat(ends) if ends else None,
+    )
+
+
+def said(
+    directives: Iterable[Directive],
+    recipient_id: str,
+    purpose: str,
+    confidentiality: int,
+    at: datetime,
+) -> tuple[DataClass, DataClass]:
+    """Return the classes that one consent permits and denies: pure, for tests and previews."""
+    permitted = denied = DataClass.ENVELOPE
+    for one in sorted(directives, key=lambda each: (each.depth, each.decision == "deny")):
+        if one.reaches(recipient_id, purpose, confidentiality, at):
+            mask = mask_of(one.classes)
+            if one.decision == "permit":
+                permitted, denied = permitted | mask, denied & ~mask
+            else:
+                permitted, denied = permitted & ~mask, denied | mask
+    return permitted, denied
