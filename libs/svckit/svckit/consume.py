@@ -9,17 +9,17 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 from prometheus_client import Counter, Gauge
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from svckit import inbox, parking
+from svckit import inbox, parking, rights
 from svckit.cloudevents import Received, Unreadable
 from svckit.db import Database
 from svckit.eventlog import Consumer as LogConsumer
-from svckit.eventlog import EventLog, LogError, OffsetLost, Stored, TopicPartition
+from svckit.eventlog import EventLog, LogError, Mark, OffsetLost, Stored, TopicPartition
 from svckit.faults import is_transient
 from svckit.inbox import Handler, Reader
 from svckit.repair import replay
@@ -41,6 +41,7 @@ _BATCH = 500
 _WAIT_S = 0.5
 _between = random.SystemRandom().uniform
 _TRIES = 3
+_PASS_S = 30.0
 _BACKOFF_S, _BACKOFF_MAX_S = 0.1, 30.0
 # A wrong consumer shows at once: 1 % of a minute's events, but not for the first few.
 _MAX_BLOCKED, _PARKED_FREE, _PARKED_SHARE = 100, 10, 0.01
@@ -62,12 +63,16 @@ class Consumer:
         handlers: Mapping[str, Handler],
         *,
         stuck_after_s: float = 60.0,
+        rights_from: Collection[str] = (),
     ) -> None:
+        """`rights_from` are the topics whose marks say how fresh the rights are."""
         self._db = db
         self._log = log
         self._topics = tuple(topics)
         self._reader = Reader(group, handlers)
         self._watch = Watch(db, log, group, stuck_after_s)
+        self._rights_from = frozenset(rights_from)
+        self._passed_at: dict[TopicPartition, float] = {}
         self._log_ids: dict[str, str] = {}
         self._failures: dict[TopicPartition, int] = {}
         self._not_before: dict[TopicPartition, float] = {}
@@ -101,6 +106,7 @@ class Consumer:
                     for at, records in batches.items():
                         if not stop.is_set():
                             await self._partition(member, at, records)
+                await self._marked(await member.marks())
                 await self._watch.look(member, self._log_ids, set(self._not_before))
         finally:
             await member.close()
@@ -152,6 +158,32 @@ class Consumer:
             self._failures.pop(at, None)
             _STOPPED.labels(self._reader.consumer).set(0)
             await member.commit({at: records[-1].offset + 1})
+
+    async def _marked(self, marks: Sequence[Mark]) -> None:
+        """Keep how far the rights have arrived, and stand behind marks where they are records."""
+        try:
+            if met := [mark for mark in marks if mark.topic in self._rights_from]:
+                await rights.save(self._db, self._reader.consumer, met)
+            for mark in marks:
+                await self._pass(TopicPartition(mark.topic, mark.partition), mark.next_offset)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            _log.warning("the watermark waits", reason=_reason(error))
+
+    async def _pass(self, at: TopicPartition, offset: int) -> None:
+        """Move over marks that are records, now and then: a restart reads what follows again."""
+        if not self._watch.behind(at, offset):
+            return
+        self._watch.moved(at, offset)
+        now = time.monotonic()
+        if now - self._passed_at.setdefault(at, now) < _PASS_S:
+            return
+        self._passed_at[at] = now
+        log_id = self._log_ids[at.topic]
+        async with self._db.begin() as tx:
+            if await inbox.fence(tx, self._reader.consumer, at, log_id) < offset:
+                await inbox.move(tx, self._reader.consumer, at, offset, log_id)
 
     def _hold(self, member: LogConsumer, at: TopicPartition, error: Exception) -> None:
         """Let the partition wait; the others go on."""

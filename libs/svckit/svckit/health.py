@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from svckit.errors import Unavailable
 
-Check = Callable[[], Awaitable[None]]
+Check = Callable[[], Awaitable[str]]
 router = APIRouter(include_in_schema=False)
 
 
@@ -20,13 +20,16 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> dict[str, str]:
-    """Answer 200 when the database is reachable at the schema needed, else 503."""
+    """Answer 200 when the database is reachable and the rights have been fresh once, else 503.
+
+    Rights that get old later do not take the service away: an organisation's own is still served.
+    """
     ready: Check = request.app.state.ready
     try:
-        await ready()
+        rights = await ready()
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         raise Unavailable("Not ready.") from error
-    return {"status": "ready"}
+    return {"status": "ready", "rights": rights}
 
 
 @router.get("/metrics")

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from svckit.errors import BadRequest, CareloopError, FieldError, Invalid, Unavailable
+from svckit.rights import REFUSAL, RightsStale
 from svckit.telemetry import trace_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -35,6 +36,8 @@ TITLES = {
     500: "Internal error",
     503: "Unavailable",
 }
+# invalid_text_representation: what a statement compiled to refuse comes to
+_REFUSED = "22P02"
 _log = structlog.get_logger("problems")
 
 
@@ -153,6 +156,8 @@ def install(app: FastAPI) -> None:
 def of_database(error: Exception) -> CareloopError:
     """Tell a refused value (SQLSTATE class 22) from a database that is away."""
     state = str(getattr(getattr(error, "orig", error), "sqlstate", "") or "")
+    if state == _REFUSED and REFUSAL in str(error.__cause__ or error):
+        return RightsStale()
     if state.startswith("22"):
         return Invalid("A value cannot be stored.", code="unstorable-value")
     away = state.startswith(("08", "53", "57", "40", "55")) or not isinstance(error, DBAPIError)

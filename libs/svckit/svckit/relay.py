@@ -3,12 +3,16 @@
 A relay scans the unsent rows of the slots it holds, sends them in order and deletes what the log
 acknowledged. There is no cursor: a cursor loses rows that commit late. Several relays share the
 slots; one that was thought dead can only repeat what its successor sends too, in the same order.
+
+Where readers must know how old what they know is, the relay marks its topic every second with the
+instant before which nothing is left unsent, by any relay.
 """
 
 import asyncio
 import random
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -31,6 +35,7 @@ _BATCH = 500
 _BUSY_S, _IDLE_S = 0.005, 0.25
 _REFRESH_S = 1.0
 _OBSERVE_S = 5.0
+_TRIM_S = 3600.0
 # Less than the 10 s a process has to end.
 _LAST_SEND_S = 5.0
 
@@ -39,6 +44,8 @@ SELECT seq, key, type, headers, value FROM outbox
 WHERE slot = ANY($1::smallint[]) ORDER BY seq LIMIT $2
 """
 _DELETE = "DELETE FROM outbox WHERE seq = ANY($1::bigint[])"
+# now() is taken before the snapshot: what commits later is later, what is left began to wait later.
+_MARK = "SELECT coalesce(min(created_at), now()) FROM outbox"
 _STATE = "SELECT count(*) AS n, extract(epoch FROM clock_timestamp() - min(created_at)) FROM outbox"
 
 
@@ -53,13 +60,18 @@ class Relay:
         *,
         source: str | None = None,
         deadline_s: float = 15.0,
+        marks: bool = False,
+        keep: timedelta | None = None,
     ) -> None:
+        """`marks` lets readers learn how old what they know is; `keep` trims the topic."""
         self._url = database_url
         self._log = log
         self._topic = source_topic
         self._source = source or f"careloop/{source_topic.partition('.')[0]}-svc"
         self._deadline_s = deadline_s
+        self._marks, self._keep = marks, keep
         self._refreshed_at = self._observed_at = 0.0
+        self._trimmed_at = float("-inf")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until `stop`; survive every outage of database and log."""
@@ -95,7 +107,7 @@ class Relay:
         self._refreshed_at = 0.0
         while not stop.is_set():
             hint.clear()
-            await self._refresh(leases)
+            await self._refresh(leases, producer)
             rows = await self._scan(leases)
             if rows:
                 await self._send(leases, producer, rows, stop)
@@ -104,14 +116,28 @@ class Relay:
                 await _first(stop, hint, wait_s)
                 wait_s = min(wait_s * 2, _IDLE_S)
 
-    async def _refresh(self, leases: Leases) -> None:
+    async def _refresh(self, leases: Leases, producer: Producer) -> None:
         now = time.monotonic()
         if now - self._refreshed_at >= _REFRESH_S:
             await leases.refresh()
             self._refreshed_at = now
+            if 0 in leases.held:  # one of all relays
+                await self._tend(leases, producer, now)
         if now - self._observed_at >= _OBSERVE_S:
             await self._observe(leases)
             self._observed_at = now
+
+    async def _tend(self, leases: Leases, producer: Producer, now: float) -> None:
+        if self._marks:
+            async with leases.connection() as connection:
+                at = await connection.fetchval(_MARK)
+            try:
+                await asyncio.wait_for(producer.mark(self._topic, at), self._deadline_s)
+            except TimeoutError:
+                raise LogError("no acknowledgement within the deadline") from None
+        if self._keep and now - self._trimmed_at >= _TRIM_S:
+            self._trimmed_at = now
+            await self._log.trim(self._topic, self._keep)
 
     async def _observe(self, leases: Leases) -> None:
         async with leases.connection() as connection:

@@ -1,6 +1,7 @@
 """The tables every service's database has beside its own.
 
-Sending: outbox. Receiving: consumer_offset, inbox, aggregate_version, parked_message, blocked_key.
+Sending: outbox. Receiving: consumer_offset, watermark, inbox, aggregate_version, parked_message,
+blocked_key.
 Asking: idempotency, audit. Names say `consumer` for the consumer group, so that two groups may
 live in one database.
 """
@@ -69,6 +70,17 @@ consumer_offset = Table(
     # Identity of the log the offset counts in; another identity makes the offset meaningless.
     Column("log_id", TEXT, nullable=False),
     at("updated_at"),
+)
+
+# Up to which instant everything of a partition has been applied, as its owner's marks tell.
+watermark = Table(
+    "watermark",
+    metadata,
+    Column("consumer", TEXT, primary_key=True),
+    Column("topic", TEXT, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("partitions", Integer, nullable=False),
+    Column("at", INSTANT, nullable=False),
 )
 
 inbox = Table(

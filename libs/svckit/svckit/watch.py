@@ -42,6 +42,10 @@ class Watch:
         self._next[at] = next_offset
         self._moved_at[at] = time.monotonic()
 
+    def behind(self, at: TopicPartition, offset: int) -> bool:
+        """Tell whether the partition stands below the offset."""
+        return self._next.get(at, 0) < offset
+
     async def look(
         self, member: Consumer, log_ids: Mapping[str, str], waiting: AbstractSet[TopicPartition]
     ) -> None:

@@ -14,7 +14,7 @@ from notify_svc.settings import Settings
 
 def _with_feed(app: FastAPI, running: Running) -> ASGIApp:
     settings: Settings = running.settings
-    app.state.feed = Feed(running.db, settings.feed_waiters)
+    app.state.feed = Feed(running.db, running.rights, settings.feed_waiters)
     return app
 
 
@@ -25,6 +25,7 @@ SERVICE = service.Service(
     routers=(api.router,),
     handlers=consumer.HANDLERS,
     topics=consumer.TOPICS,
+    rights_from=("sharing.v1", "case.v1"),
     workers=(deliver.run,),
     wrap=_with_feed,
 )

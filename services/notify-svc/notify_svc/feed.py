@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from svckit.db import Database
 from svckit.identity import Caller
+from svckit.rights import Rights
 
 from notify_svc.queries import feed as queries
 from notify_svc.queries.feed import FeedRow
@@ -30,8 +31,8 @@ class FeedPage:
 class Feed:
     """Reads for one process. No connection is held while waiting."""
 
-    def __init__(self, db: Database, waiters: int) -> None:
-        self._db = db
+    def __init__(self, db: Database, rights: Rights, waiters: int) -> None:
+        self._db, self._rights = db, rights
         self._room = waiters
         self._waiting: Counter[str] = Counter()
         self._heads: dict[str, int] = {}
@@ -43,7 +44,8 @@ class Feed:
     ) -> FeedPage:
         """Return the next events; empty when there is none within `wait_s`.
 
-        Beyond the process's number of waiters the answer comes at once.
+        Beyond the process's number of waiters the answer comes at once. What arrives during the wait
+        is decided by the rights of that moment: raises RightsStale when nothing is known of them.
         """
         page = await self._look(caller, after, limit, kinds)
         if page.rows or page.more or wait_s == 0 or self._room == 0:
@@ -53,6 +55,7 @@ class Feed:
         try:
             while monotonic() < until:
                 await self._news(caller.organisation_id, page.next_after, until)
+                await self._rights.look()
                 page = await self._look(caller, page.next_after, limit, kinds)
                 if page.rows or page.more:
                     break

@@ -184,7 +184,7 @@ class World:
     @contextlib.asynccontextmanager
     async def sender(self, **settings):
         """A deliver loop, turned by hand: `step()` claims and starts, `idle()` waits for all."""
-        loop = Loop(self.db, self.settings.model_copy(update=settings))
+        loop = Loop(self.db, self.app.state.rights, self.settings.model_copy(update=settings))
         try:
             yield loop
         finally:

@@ -7,6 +7,7 @@ Two logs stand behind this port and pass one conformance suite: `postgres` (embe
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 from urllib.parse import parse_qs, urlsplit
 
@@ -41,6 +42,20 @@ class Stored:
     value: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a reader meets behind the records of a partition: all that came before `at` is above.
+
+    `next_offset` is where the partition goes on, `partitions` how many the topic has.
+    """
+
+    topic: str
+    partition: int
+    next_offset: int
+    at: datetime
+    partitions: int
+
+
 class LogError(Exception):
     """The log refused or could not be reached; nothing is known to be stored."""
 
@@ -54,6 +69,10 @@ class Producer(Protocol):
 
     async def send(self, records: Sequence[Record]) -> list[bool]:
         """Return for each record whether the log acknowledged it."""
+        ...
+
+    async def mark(self, topic: str, at: datetime) -> None:
+        """Put a mark behind the last record of every partition. Raises LogError."""
         ...
 
     async def close(self) -> None: ...
@@ -84,6 +103,13 @@ class Consumer(Protocol):
         """
         ...
 
+    async def marks(self) -> list[Mark]:
+        """Return marks whose partition has given every record before them, each once.
+
+        Of several in a row the log may keep the newest only.
+        """
+        ...
+
     async def ends(self) -> dict[TopicPartition, int]:
         """Return the end offset of each partition held: one above its last record."""
         ...
@@ -108,6 +134,10 @@ class EventLog(Protocol):
 
     async def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
         """Join the group; all its members read the same topics."""
+        ...
+
+    async def trim(self, topic: str, keep: timedelta) -> int:
+        """Forget older records and return how many, where the log does not do so by itself."""
         ...
 
     async def close(self) -> None: ...

@@ -4,14 +4,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from svckit.clock import wire
 from svckit.eventlog import PARTITIONS, LogError, LogUrl, Record
-from svckit.eventlog.kafka_consumer import KafkaConsumer, told
+from svckit.eventlog.kafka_consumer import MARK, KafkaConsumer, told
 from svckit.eventlog.kafka_metadata import TopicIdentity, TopicIdRequest
 
 _log = structlog.get_logger("eventlog")
@@ -98,6 +100,11 @@ class KafkaLog:
         instance = f"{group}-{self._instance}" if self._instance else None
         return await KafkaConsumer.open(self._servers, group, topics, instance)
 
+    async def trim(self, topic: str, keep: timedelta) -> int:
+        """Do nothing: the broker keeps to the topic's own retention."""
+        del topic, keep
+        return 0
+
     async def close(self) -> None:
         """Nothing is shared: producers and consumers own their connections."""
 
@@ -123,6 +130,17 @@ class KafkaProducer:
         await _settled(acks)
         done = [not ack.cancelled() and ack.exception() is None for ack in acks]
         return done + [False] * (len(records) - len(done))
+
+    async def mark(self, topic: str, at: datetime) -> None:
+        """Send a record of one header to every partition."""
+        acks = []
+        with told():
+            partitions = await self._client.partitions_for(topic)
+            head = [(MARK, f"{wire(at)} {len(partitions)}".encode())]
+            for partition in sorted(partitions):
+                ack = await self._client.send(topic, value=b"", headers=head, partition=partition)
+                acks.append(ack)
+            await asyncio.gather(*acks)
 
     async def close(self) -> None:
         """End at once: what is not acknowledged is still in the outbox.

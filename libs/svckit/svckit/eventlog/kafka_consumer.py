@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -20,12 +21,14 @@ from aiokafka.errors import (
 from aiokafka.structs import ConsumerRecord
 from aiokafka.structs import TopicPartition as Partition
 
-from svckit.eventlog import Batches, LogError, OffsetLost, Stored, TopicPartition
+from svckit.eventlog import Batches, LogError, Mark, OffsetLost, Stored, TopicPartition
 
 _log = structlog.get_logger("eventlog")
 # During an outage the client repeats itself ten times a second; we say it once.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 _REVOKE_S = 25
+# the only header of a mark: an instant, and the number of partitions
+MARK = "careloop_mark"
 
 
 @contextmanager
@@ -50,6 +53,7 @@ class KafkaConsumer(ConsumerRebalanceListener):
         self._client = client
         self._placed: set[TopicPartition] = set()
         self._bounds: dict[TopicPartition, tuple[int, int]] = {}
+        self._met: dict[TopicPartition, Mark] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -137,13 +141,32 @@ class KafkaConsumer(ConsumerRebalanceListener):
         found = await self._poll(limit, wait_s)
         self._idle.clear()
         try:
-            yield {
-                TopicPartition(*at): [_stored(record) for record in records]
-                for at, records in found.items()
-                if TopicPartition(*at) in self._placed
-            }
+            yield self._sorted(found)
         finally:
             self._idle.set()
+
+    def _sorted(
+        self, found: Mapping[Partition, Sequence[ConsumerRecord[bytes, bytes]]]
+    ) -> dict[TopicPartition, list[Stored]]:
+        """Take the marks out; a partition that gave nothing else gives nothing."""
+        batches = {}
+        for partition, records in found.items():
+            at = TopicPartition(*partition)
+            if at not in self._placed:
+                continue
+            stored = []
+            for record in records:
+                if mark := _mark(record):
+                    self._met[at] = mark
+                else:
+                    stored.append(_stored(record))
+            if stored:
+                batches[at] = stored
+        return batches
+
+    async def marks(self) -> list[Mark]:
+        met, self._met = self._met, {}
+        return [mark for at, mark in met.items() if at in self._placed]
 
     async def _poll(
         self, limit: int, wait_s: float
@@ -199,6 +222,14 @@ class KafkaConsumer(ConsumerRebalanceListener):
                         await part.close()
             except LogError as error:
                 _log.info("a part of the client did not end", reason=type(error).__name__)
+
+
+def _mark(record: ConsumerRecord[bytes, bytes]) -> Mark | None:
+    if record.key is not None or len(record.headers) != 1 or record.headers[0][0] != MARK:
+        return None
+    at, _, partitions = record.headers[0][1].decode().partition(" ")
+    here = (record.topic, record.partition, record.offset + 1)
+    return Mark(*here, datetime.fromisoformat(at), int(partitions))
 
 
 def _stored(record: ConsumerRecord[bytes, bytes]) -> Stored:

@@ -1,6 +1,7 @@
 """A group member of the PostgreSQL log: leased partitions, positions in memory."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import groupby
@@ -8,12 +9,15 @@ from typing import Any
 
 import orjson
 
-from svckit.eventlog import Batches, LogError, OffsetLost, Stored, TopicPartition
+from svckit.eventlog import Batches, LogError, Mark, OffsetLost, Stored, TopicPartition
 from svckit.leases import UNREACHABLE, Leases
 
 CHANNEL = "careloop_log"
 _IDLE_S = 0.25
 _REFRESH_S = 1.0
+_MARKS_S = 0.4
+# at one a second, longer than any reader of theirs waits for them
+_MARKS_AHEAD = 64
 
 _READ = """
 SELECT want.id, r.position, r.key, r.headers, r.value
@@ -32,6 +36,11 @@ _ENDS = """
 SELECT p.topic_id * 1000 + p.partition AS id, next_offset FROM log_partition p
 WHERE p.topic_id * 1000 + p.partition = ANY($1::int[])
 """
+_MARKS = """
+SELECT p.topic_id * 1000 + p.partition AS id, mark, marked_offset, partitions
+FROM log_partition p JOIN log_topic t ON t.id = p.topic_id
+WHERE p.topic_id * 1000 + p.partition = ANY($1::int[]) AND mark IS NOT NULL
+"""
 
 
 class PostgresConsumer:
@@ -45,7 +54,10 @@ class PostgresConsumer:
         self._position: dict[TopicPartition, int] = {}
         self._held: set[TopicPartition] = set()
         self._hint = asyncio.Event()
-        self._refreshed_at = 0.0
+        self._refreshed_at = self._marked_at = 0.0
+        # marks that lie ahead: the log keeps the newest only, a reader that lags needs those before
+        self._ahead: dict[TopicPartition, deque[Mark]] = {}
+        self._met: dict[TopicPartition, Mark] = {}
 
     @classmethod
     async def open(
@@ -133,6 +145,30 @@ class PostgresConsumer:
             self._name[number]: [_stored(self._name[number], row) for row in group]
             for number, group in groupby(rows, key=lambda row: row["id"])
         }
+
+    async def marks(self) -> list[Mark]:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._marked_at < _MARKS_S or not self._position:
+            return []
+        self._marked_at = loop.time()
+        async with self._guarded() as connection:
+            rows = await connection.fetch(_MARKS, [self._number[at] for at in self._position])
+        for row in rows:
+            at = self._name[row["id"]]
+            ahead = self._ahead.setdefault(at, deque(maxlen=_MARKS_AHEAD))
+            mark = Mark(*at, row["marked_offset"], row["mark"], row["partitions"])
+            if not ahead or ahead[-1] != mark:
+                ahead.append(mark)
+        return [mark for at in self._position for mark in self._reached(at)]
+
+    def _reached(self, at: TopicPartition) -> list[Mark]:
+        """Return the newest mark that lies behind us, unless it was returned before."""
+        ahead = self._ahead.get(at, ())
+        reached = [mark for mark in ahead if mark.next_offset <= self._position[at]]
+        if not reached or self._met.get(at) == reached[-1]:
+            return []
+        self._met[at] = reached[-1]
+        return reached[-1:]
 
     async def ends(self) -> dict[TopicPartition, int]:
         numbers = [self._number[at] for at in self._held]

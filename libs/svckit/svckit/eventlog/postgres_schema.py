@@ -18,6 +18,8 @@ CREATE TABLE log_partition (
   topic_id int NOT NULL REFERENCES log_topic ON DELETE CASCADE,
   partition int NOT NULL,
   next_offset bigint NOT NULL DEFAULT 0,
+  mark timestamptz,
+  marked_offset bigint,
   PRIMARY KEY (topic_id, partition)
 ) WITH (fillfactor = 20);
 CREATE TABLE log_record (
@@ -47,8 +49,17 @@ BEGIN
   END LOOP;
 END $$;
 """
+# a log made before there were marks gets their columns
+_MARKS = """
+ALTER TABLE log_partition ADD COLUMN IF NOT EXISTS mark timestamptz,
+  ADD COLUMN IF NOT EXISTS marked_offset bigint
+"""
 
 
+_HAS_MARKS = """
+SELECT EXISTS (SELECT FROM information_schema.columns WHERE table_schema = current_schema()
+  AND table_name = 'log_partition' AND column_name = 'marked_offset')
+"""
 _EXISTS = (
     "SELECT EXISTS (SELECT FROM pg_tables"
     " WHERE schemaname = current_schema() AND tablename = 'log_record')"
@@ -57,13 +68,14 @@ _EXISTS = (
 
 async def create(connection: Any) -> None:
     """Create the tables unless they exist; safe to run from many processes at once."""
-    if await connection.fetchval("SELECT to_regclass('log_record')") is not None:
+    if await connection.fetchval(_HAS_MARKS):
         return
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         # to_regclass would answer from the session's cache of what was absent before the lock
         if not await connection.fetchval(_EXISTS):
             await connection.execute(_SCHEMA)
+        await connection.execute(_MARKS)
 
 
 async def create_topic(connection: Any, name: str, partitions: int) -> None:

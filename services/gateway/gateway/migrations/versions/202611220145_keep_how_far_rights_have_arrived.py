@@ -1,0 +1,25 @@
+"""keep how far rights have arrived.
+
+Revision ID: 26e539bc3fa6
+Revises: 6ab83786c67b
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "26e539bc3fa6"
+down_revision = "6ab83786c67b"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "watermark",
+        sa.Column("consumer", sa.Text(collation="C"), nullable=False),
+        sa.Column("topic", sa.Text(collation="C"), nullable=False),
+        sa.Column("partition", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("partitions", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("consumer", "topic", "partition", name=op.f("pk_watermark")),
+    )
