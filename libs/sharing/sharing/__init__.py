@@ -9,7 +9,7 @@ from sharing.classes import ALL, ENVELOPE, DataClass, mask_of, names_of
 from sharing.evaluate import Decision, evaluate
 from sharing.events import visible_event
 from sharing.fields import class_map, classed, may_show, project, unclassed
-from sharing.model import Agreement, Consent, Facts, Grant, Organisation, Reader, Row
+from sharing.model import Agreement, Consent, Facts, Grant, Organisation, Reader, Row, Seal
 
 __all__ = [
     "ALL",
@@ -23,6 +23,7 @@ __all__ = [
     "Organisation",
     "Reader",
     "Row",
+    "Seal",
     "class_map",
     "classed",
     "evaluate",

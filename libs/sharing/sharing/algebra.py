@@ -1,19 +1,19 @@
 """The closed algebra of the rule: nodes without behaviour, so that each reading of them is total.
 
 Two readings exist: `sql.py` compiles a node to an expression, `evaluate.py` computes it. Predicates
-are monotone - there is no `not` over them - so SQL's unknown and the evaluator's False come to the
-same. Masks may be complemented; they are never null.
+are monotone - there is no `not` over them, `Differ` wants both sides known - so SQL's unknown and the
+evaluator's False come to the same. Masks may be complemented; they are never null.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-Side = Literal["reader", "row", "grant", "agreement", "consent"]
+Side = Literal["reader", "row", "grant", "agreement", "consent", "seal"]
 
 
 @dataclass(frozen=True)
 class Ref:
-    """A field of one of the five things a decision looks at."""
+    """A field of one of the six things a decision looks at."""
 
     side: Side
     field: str
@@ -22,6 +22,30 @@ class Ref:
 @dataclass(frozen=True)
 class Equal:
     """Both known and the same."""
+
+    left: Ref
+    right: Ref
+
+
+@dataclass(frozen=True)
+class Differ:
+    """Both known and not the same."""
+
+    left: Ref
+    right: Ref
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Known and written in a closed list."""
+
+    of: Ref
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """Both known and the first rank not above the second."""
 
     left: Ref
     right: Ref
@@ -47,6 +71,13 @@ class Covers:
 
 
 @dataclass(frozen=True)
+class Under:
+    """The reader's purpose is this one or lies under it."""
+
+    code: str
+
+
+@dataclass(frozen=True)
 class InForce:
     """from <= now < to; without an end it stays in force."""
 
@@ -64,7 +95,9 @@ class AnyOf:
     terms: tuple["Predicate", ...]
 
 
-Predicate = Equal | Missing | Holds | Covers | InForce | AllOf | AnyOf
+Predicate = (
+    Equal | Differ | OneOf | AtMost | Missing | Holds | Covers | Under | InForce | AllOf | AnyOf
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +120,18 @@ class Directed:
 
 
 @dataclass(frozen=True)
+class Sealed:
+    """Every class, while a seal that counts is in place."""
+
+
+@dataclass(frozen=True)
+class When:
+    """Every class where the condition holds."""
+
+    condition: Predicate
+
+
+@dataclass(frozen=True)
 class Always:
     mask: int
 
@@ -101,7 +146,7 @@ class Either:
     terms: tuple["Mask", ...]
 
 
-Mask = Classes | Ceiling | Directed | Always | Except | Either
+Mask = Classes | Ceiling | Directed | Sealed | When | Always | Except | Either
 
 
 @dataclass(frozen=True)
@@ -124,9 +169,12 @@ class Factor:
 class Rule:
     """A grant opens the classes common to all factors if all its clauses hold.
 
-    A row shows the union over its grants. `directives` choose the consents that count.
+    A row shows the union over its grants, or everything to its parties, cut down to the `barriers`.
+    `directives` choose the consents that count, `seals` the seals.
     """
 
     clauses: tuple[Clause, ...]
     directives: tuple[Clause, ...]
     factors: tuple[Factor, ...]
+    seals: tuple[Clause, ...] = ()
+    barriers: tuple[Factor, ...] = ()

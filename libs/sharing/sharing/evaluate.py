@@ -11,9 +11,12 @@ from sharing.algebra import (
     AllOf,
     Always,
     AnyOf,
+    AtMost,
     Ceiling,
     Classes,
+    Clause,
     Covers,
+    Differ,
     Directed,
     Either,
     Equal,
@@ -22,11 +25,15 @@ from sharing.algebra import (
     InForce,
     Mask,
     Missing,
+    OneOf,
     Predicate,
     Ref,
     Rule,
+    Sealed,
+    Under,
+    When,
 )
-from sharing.classes import ALL, DataClass, names_of
+from sharing.classes import ALL, DataClass
 from sharing.model import Facts, Grant, Reader, Row
 
 
@@ -44,34 +51,19 @@ class GrantTrace:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The classes the reader sees of the row, and why."""
+    """The classes the reader sees of the row, and why.
+
+    `directives` and `seals` are the ids of those that counted; `barriers` what the row's grants and
+    parties were cut down to.
+    """
 
     mask: DataClass
     custodian: bool
-    directives: tuple[str, ...]
-    grants: tuple[GrantTrace, ...]
-
-    def explain(self) -> dict[str, Any]:
-        """Return the reasons as JSON values, with the version of the policy decided by."""
-        return {
-            "policy": policy.current().digest(),
-            "classes": names_of(self.mask),
-            "custodian": self.custodian,
-            "consents": list(self.directives),
-            "grants": [
-                {
-                    "grant": grant.grant_id,
-                    "agreement": grant.agreement_id,
-                    "basis": grant.basis,
-                    "clauses": [{"clause": name, "held": held} for name, held in grant.clauses],
-                    "factors": [
-                        {"factor": name, "classes": names_of(mask)} for name, mask in grant.factors
-                    ],
-                    "classes": names_of(grant.mask),
-                }
-                for grant in self.grants
-            ],
-        }
+    party: bool = False
+    directives: tuple[str, ...] = ()
+    seals: tuple[str, ...] = ()
+    grants: tuple[GrantTrace, ...] = ()
+    barriers: tuple[tuple[str, DataClass], ...] = ()
 
 
 def evaluate(
@@ -79,13 +71,25 @@ def evaluate(
 ) -> Decision:
     """Return what the reader sees of the row at that instant. Pure; same rule as `sql.shared`."""
     if row.custodian_id == reader.organisation_id:
-        return Decision(ALL, custodian=True, directives=(), grants=())
+        return Decision(ALL, custodian=True)
     reading = _Reading(facts, reader, row, at, rule or rules.current())
     traces = tuple(reading.trace(grant) for grant in facts.grants)
-    mask = DataClass.ENVELOPE
+    party = reader.organisation_id in row.parties
+    mask = ALL if party else DataClass.ENVELOPE
     for trace in traces:
         mask |= trace.mask
-    return Decision(mask, custodian=False, directives=reading.directives, grants=traces)
+    barriers = reading.barriers()
+    for _, classes in barriers:
+        mask &= classes
+    return Decision(
+        mask,
+        custodian=False,
+        party=party,
+        directives=reading.directives,
+        seals=reading.seals,
+        grants=traces,
+        barriers=barriers,
+    )
 
 
 class _Reading:
@@ -96,15 +100,19 @@ class _Reading:
         self._sides: dict[str, Any] = {"reader": reader, "row": row}
         self._directed = {"permit": DataClass.ENVELOPE, "deny": DataClass.ENVELOPE}
         self.directives = self._resolve()
+        self.seals = tuple(
+            seal.case_id for seal in facts.seals if self._counts(rule.seals, "seal", seal)
+        )
+
+    def _counts(self, clauses: tuple[Clause, ...], side: str, record: Any) -> bool:
+        sides = {**self._sides, side: record}
+        return all(self._true(clause.condition, sides) for clause in clauses)
 
     def _resolve(self) -> tuple[str, ...]:
         counted = [
             consent
             for consent in self._facts.consents
-            if all(
-                self._true(clause.condition, {**self._sides, "consent": consent})
-                for clause in self._rule.directives
-            )
+            if self._counts(self._rule.directives, "consent", consent)
         ]
         # oldest first, deny after permit at equal time: the last word on a class stays
         for consent in sorted(counted, key=lambda one: (one.decided_at, one.decision == "deny")):
@@ -112,6 +120,9 @@ class _Reading:
             self._directed[consent.decision] |= DataClass(consent.classes)
             self._directed[other] &= ~DataClass(consent.classes)
         return tuple(consent.id for consent in counted)
+
+    def barriers(self) -> tuple[tuple[str, DataClass], ...]:
+        return tuple((one.name, self._mask(one.mask, self._sides)) for one in self._rule.barriers)
 
     def trace(self, grant: Grant) -> GrantTrace:
         agreement = self._facts.agreements.get(grant.agreement_id)
@@ -126,17 +137,27 @@ class _Reading:
                 mask &= classes
         return GrantTrace(grant.id, grant.agreement_id, grant.basis, clauses, factors, mask)
 
-    def _true(self, node: Predicate, sides: Mapping[str, Any]) -> bool:  # noqa: PLR0911
+    def _true(self, node: Predicate, sides: Mapping[str, Any]) -> bool:  # noqa: C901, PLR0911
         match node:
             case Equal(left, right):
                 value = _get(sides, left)
                 return value is not None and value == _get(sides, right)
+            case Differ(left, right):
+                one, other = _get(sides, left), _get(sides, right)
+                return one is not None and other is not None and one != other
+            case OneOf(of, values):
+                return _get(sides, of) in values
+            case AtMost(left, right):
+                one, other = _get(sides, left), _get(sides, right)
+                return one is not None and other is not None and one <= other
             case Missing(of):
                 return _get(sides, of) is None
             case Holds(of):
                 return _get(sides, of) is True
             case Covers(declared):
                 return purposes.covers(_get(sides, declared) or 0, self._reader.purpose)
+            case Under(code):
+                return purposes.covers(purposes.bit(code), self._reader.purpose)
             case InForce(start, end):
                 since, until = _get(sides, start), _get(sides, end)
                 return (
@@ -147,7 +168,7 @@ class _Reading:
             case AnyOf(terms):
                 return any(self._true(term, sides) for term in terms)
 
-    def _mask(self, node: Mask, sides: Mapping[str, Any]) -> DataClass:
+    def _mask(self, node: Mask, sides: Mapping[str, Any]) -> DataClass:  # noqa: PLR0911
         match node:
             case Classes(of):
                 return DataClass(_get(sides, of))
@@ -155,6 +176,10 @@ class _Reading:
                 return policy.current().ceiling(self._reader.kind, self._reader.purpose)
             case Directed(decision):
                 return self._directed[decision]
+            case Sealed():
+                return ALL if self.seals else DataClass.ENVELOPE
+            case When(condition):
+                return ALL if self._true(condition, sides) else DataClass.ENVELOPE
             case Always(mask):
                 return DataClass(mask)
             case Except(of):

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sharing.classes import UnknownClass, mask_of
+from sharing.confidentiality import CODES, HIGHEST, NORMAL, rank
 from sharing.evaluate import evaluate
 from sharing.fields import may_show
 from sharing.model import Facts, Organisation, Row
@@ -18,7 +19,18 @@ def row_of(data: Mapping[str, Any]) -> Row:
         person_id=person_id,
         case_id=data["case_id"],
         about_person=person_id is not None and data["id"] == person_id,
+        referral_id=referral_of(data),
+        confidentiality=_rank(data.get("confidentiality")),
+        parties=tuple(data["parties"]),
     )
+
+
+def referral_of(data: Mapping[str, Any]) -> str | None:
+    """Return the referral that an event is about: its subject, or what a message or document is on."""
+    kind = data["id"].partition("_")[0]
+    if kind == "ref":
+        return str(data["id"])
+    return data.get("change", {}).get("referral_id") if kind in {"msg", "doc"} else None
 
 
 def visible_event(
@@ -32,14 +44,21 @@ def visible_event(
 ) -> bool:
     """Tell whether the organisation may learn of the event at that instant.
 
-    Custodian and parties may; anyone else needs every class in `classes`. A class that this build
-    does not know is one that nobody else has.
+    The custodian may, and the parties unless the case is sealed; anyone else needs every class in
+    `classes`. A class that this build does not know is one that nobody else has.
     """
-    if organisation == data["custodian_id"] or organisation in data["parties"]:
+    reader = Organisation(organisation, kind, purpose)
+    decision = evaluate(facts, reader, row_of(data), at=at)
+    if decision.custodian or (decision.party and decision.mask):
         return True
     try:
         required = mask_of(data["classes"])
     except UnknownClass:
         return False
-    reader = Organisation(organisation, kind, purpose)
-    return may_show(evaluate(facts, reader, row_of(data), at=at).mask, required)
+    return may_show(decision.mask, required)
+
+
+def _rank(code: str | None) -> int:
+    if code is None:
+        return NORMAL
+    return rank(code) if code in CODES else HIGHEST

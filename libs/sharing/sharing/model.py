@@ -1,9 +1,14 @@
-"""The facts a decision is made from, as values: rows of the replica without a database."""
+"""The facts a decision is made from, as values: rows of the replica without a database.
+
+`version` of a record is the one its owner gave it; it names the source in an explanation.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
+
+from sharing.confidentiality import NORMAL
 
 Basis = Literal["consent", "referral", "care-team", "treatment", "emergency", "legal"]
 
@@ -30,17 +35,27 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is asked for. `about_person`: the person's own record, which stands above every case."""
+    """What is asked for. `about_person`: the person's own record, which stands above every case.
+
+    `referral_id`: the referral that the row is, or belongs to. `confidentiality` is a rank;
+    `parties` are the organisations that, like the custodian, have a standing of their own.
+    """
 
     custodian_id: str | None
     person_id: str | None
     case_id: str | None = None
     about_person: bool = False
+    referral_id: str | None = None
+    confidentiality: int = NORMAL
+    parties: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What a custodian may share at most with a recipient, or with every recipient of a kind."""
+    """What a custodian may share at most with a recipient, or with every recipient of a kind.
+
+    `confidentiality` is the highest rank of a row that it lets out.
+    """
 
     id: str
     custodian_id: str
@@ -52,6 +67,9 @@ class Agreement:
     retention_days: int
     valid_from: datetime
     valid_to: datetime | None = None
+    confidentiality: int = NORMAL
+    legal_basis: str | None = None
+    version: str = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +88,7 @@ class Grant:
     basis_id: str
     valid_from: datetime
     valid_to: datetime | None = None
+    version: str = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +105,17 @@ class Consent:
     valid_to: datetime | None
     decided_at: datetime
     active: bool = True
+    version: str = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A case closed to everybody but its custodian, whatever was granted."""
+
+    case_id: str
+    custodian_id: str
+    valid_from: datetime
+    valid_to: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +125,4 @@ class Facts:
     agreements: Mapping[str, Agreement] = field(default_factory=dict)
     grants: tuple[Grant, ...] = ()
     consents: tuple[Consent, ...] = ()
+    seals: tuple[Seal, ...] = ()

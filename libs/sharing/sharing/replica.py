@@ -1,5 +1,7 @@
 """Keeps the replica: handlers of the gateway's `sharing.v1` events, and readers of the tables.
 
+Seals come from case-svc, as `case.sealed` and `case.unsealed` on `case.v1`.
+
     HANDLERS = {**replica.handlers(on_grant=queries.open_to), ...}
 
 An event's `change` carries columns of the record by their names, purposes and classes as lists of
@@ -15,10 +17,12 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Select, Table, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
+from svckit import rights
 
 from sharing import purposes, tables
 from sharing.classes import ALL, mask_of
-from sharing.model import Agreement, Consent, Facts, Grant, Organisation
+from sharing.confidentiality import rank
+from sharing.model import Agreement, Consent, Facts, Grant, Organisation, Seal
 
 metadata = tables.metadata
 
@@ -36,7 +40,7 @@ class Received(Protocol):
 
 Handler = Callable[[AsyncSession, Any], Awaitable[None]]
 OnGrant = Callable[[AsyncSession, Grant], Awaitable[None]]
-_Record = TypeVar("_Record", Agreement, Grant, Consent)
+_Record = TypeVar("_Record", Agreement, Grant, Consent, Seal)
 
 _TABLES: dict[str, Table] = {
     "organisation": tables.organisation,
@@ -50,6 +54,8 @@ _OPENING = {
     "consent": ("recorded",),
     "grant": ("opened", "changed"),
 }
+SEALED = "org.careloop.case.sealed.v1"
+UNSEALED = "org.careloop.case.unsealed.v1"
 _CLOSING = {"agreement": "ended", "consent": "withdrawn", "grant": "ended"}
 
 
@@ -66,7 +72,30 @@ def handlers(on_grant: OnGrant | None = None) -> dict[str, Handler]:
             made[f"org.careloop.{noun}.{verb}.v1"] = _opening(noun, on_grant)
     for noun, verb in _CLOSING.items():
         made[f"org.careloop.{noun}.{verb}.v1"] = _closing(noun, on_grant)
-    return made
+    return {**made, SEALED: _sealed, UNSEALED: _unsealed}
+
+
+async def seal(tx: AsyncSession, case_id: str, custodian_id: str, *, at: datetime) -> None:
+    """Close the case to everybody but its custodian from that instant."""
+    values = {"custodian_id": custodian_id, "valid_from": at, "valid_to": None}
+    statement = upsert(tables.seal).values(case_id=case_id, **values)
+    await tx.execute(statement.on_conflict_do_update(index_elements=["case_id"], set_=values))
+
+
+async def unseal(tx: AsyncSession, case_id: str, *, at: datetime) -> None:
+    """Take the seal off at that instant; without one nothing changes."""
+    table = tables.seal
+    taken_off = update(table).where(table.c.case_id == case_id, table.c.valid_to.is_(None))
+    await tx.execute(taken_off.values(valid_to=at))
+
+
+async def _sealed(tx: AsyncSession, received: Received) -> None:
+    data = received.data
+    await seal(tx, data["id"], data["custodian_id"], at=received.time)
+
+
+async def _unsealed(tx: AsyncSession, received: Received) -> None:
+    await unseal(tx, received.data["id"], at=received.time)
 
 
 def _opening(noun: str, on_grant: OnGrant | None) -> Handler:
@@ -116,6 +145,10 @@ def _columns(noun: str, data: Mapping[str, Any]) -> dict[str, Any]:
             values[name] = int(mask_of(value)) or int(ALL) * everything
         elif name == "purposes":
             values[name] = purposes.mask_of(value) or purposes.ALL * everything
+        elif name == "confidentiality" and isinstance(value, str):
+            values[name] = rank(value)
+        elif name == "version":
+            values[name] = str(value)
         elif name in ("valid_from", "valid_to", "decided_at") and isinstance(value, str):
             values[name] = datetime.fromisoformat(value)
     return values
@@ -149,11 +182,13 @@ async def facts(
     *,
     person_id: str | None,
     custodian_id: str,
+    case_id: str | None,
     recipient_id: str | None = None,
 ) -> Facts:
     """Return what bears on decisions about one person of one custodian, for one or any recipient.
 
-    Holds also what is no longer in force, so that an explanation can say so.
+    Seals are those of the one case that the rows lie under. Holds also what is no longer in force,
+    so that an explanation can say so.
     """
     granted = select(tables.grant).where(
         tables.grant.c.person_id == person_id, tables.grant.c.custodian_id == custodian_id
@@ -161,13 +196,14 @@ async def facts(
     said = select(tables.consent).where(tables.consent.c.person_id == person_id)
     if recipient_id is not None:
         granted = granted.where(tables.grant.c.recipient_id == recipient_id)
+    seals = await _records(tx, Seal, select(tables.seal).where(tables.seal.c.case_id == case_id))
     grants = await _records(tx, Grant, granted)
     if not grants:
-        return Facts()
+        return Facts(seals=seals)
     wanted = {grant.agreement_id for grant in grants}
     agreed = select(tables.agreement).where(tables.agreement.c.id.in_(wanted))
     agreements = {found.id: found for found in await _records(tx, Agreement, agreed)}
-    return Facts(agreements, grants, consents=await _records(tx, Consent, said))
+    return Facts(agreements, grants, await _records(tx, Consent, said), seals)
 
 
 async def recipients(
@@ -192,8 +228,10 @@ async def agreement_in_force(
 ) -> Agreement | None:
     """Return the agreement by which the custodian may share with the recipient now, if any.
 
-    One that names the recipient comes before one with its kind, the newest first.
+    One that names the recipient comes before one with its kind, the newest first. Raises
+    RightsStale.
     """
+    rights.demand()
     agreement, recipient = tables.agreement, tables.organisation
     kind = select(recipient.c.kind).where(recipient.c.id == recipient_id).scalar_subquery()
     found = (

@@ -10,10 +10,12 @@ from sharing.algebra import (
     AllOf,
     Always,
     AnyOf,
+    AtMost,
     Ceiling,
     Classes,
     Clause,
     Covers,
+    Differ,
     Directed,
     Either,
     Equal,
@@ -22,12 +24,20 @@ from sharing.algebra import (
     Holds,
     InForce,
     Missing,
+    OneOf,
     Ref,
     Rule,
+    Sealed,
+    Under,
+    When,
 )
 
 ORGANISATION = Ref("reader", "organisation_id")
 KIND = Ref("reader", "kind")
+BASIS = Ref("grant", "basis")
+_EMERGENCY = OneOf(BASIS, ("emergency",))
+_PLANNED = ("consent", "referral", "care-team", "treatment", "legal")
+_STANDING = ("consent", "care-team", "treatment", "emergency", "legal")
 
 
 def _period(side: str) -> InForce:
@@ -50,6 +60,20 @@ _GRANT = (
                 Holds(Ref("row", "about_person")),
             )
         ),
+    ),
+    Clause(
+        "grant reaches the referral",
+        AnyOf(
+            (
+                Missing(Ref("row", "referral_id")),
+                OneOf(BASIS, _STANDING),
+                Equal(Ref("grant", "basis_id"), Ref("row", "referral_id")),
+            )
+        ),
+    ),
+    Clause(
+        "emergency access is for an emergency",
+        AnyOf((OneOf(BASIS, _PLANNED), Under("ETREAT"))),
     ),
     Clause("grant covers the purpose", Covers(Ref("grant", "purposes"))),
     Clause("grant is in force", _period("grant")),
@@ -79,6 +103,10 @@ _AGREEMENT = (
         ),
     ),
     Clause("agreement covers the purpose", Covers(Ref("agreement", "purposes"))),
+    Clause(
+        "agreement lets the confidentiality out",
+        AtMost(Ref("row", "confidentiality"), Ref("agreement", "confidentiality")),
+    ),
     Clause("agreement is in force", _period("agreement")),
 )
 
@@ -100,6 +128,12 @@ _DIRECTIVES = (
     Clause("directive is in force", _period("consent")),
 )
 
+_SEALS = (
+    Clause("seal is on the case", Equal(Ref("seal", "case_id"), Ref("row", "case_id"))),
+    Clause("seal is another's", Differ(Ref("seal", "custodian_id"), ORGANISATION)),
+    Clause("seal is in force", _period("seal")),
+)
+
 
 @cache
 def current() -> Rule:
@@ -110,6 +144,8 @@ def current() -> Rule:
             Always(policy.current().always_by_consent),
         )
     )
+    # an emergency goes without the person's word, and nothing else
+    widened = When(AllOf((Under("ETREAT"), _EMERGENCY)))
     return Rule(
         clauses=_GRANT + _AGREEMENT,
         directives=_DIRECTIVES,
@@ -117,10 +153,12 @@ def current() -> Rule:
             Factor("grant opens", Classes(Ref("grant", "classes"))),
             Factor("agreement allows", Classes(Ref("agreement", "classes"))),
             Factor("policy allows the kind and purpose", Ceiling()),
-            Factor("person does not deny", Except(Directed("deny"))),
+            Factor("person does not deny", Either((Except(Directed("deny")), widened))),
             Factor(
                 "person permits what needs consent",
-                Either((Directed("permit"), Except(by_consent))),
+                Either((Directed("permit"), Except(by_consent), widened)),
             ),
         ),
+        seals=_SEALS,
+        barriers=(Factor("case is not sealed", Except(Sealed())),),
     )

@@ -13,8 +13,10 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    SmallInteger,
     Table,
     Text,
+    text,
 )
 from svckit.db import NAMING, Id
 
@@ -37,6 +39,11 @@ def _purposes() -> Column[int]:
 
 def _period() -> tuple[Column[object], Column[object]]:
     return Column("valid_from", _INSTANT, nullable=False), Column("valid_to", _INSTANT)
+
+
+def _version() -> Column[str]:
+    """The version its owner gave the record; text, for it may be the hash of its content."""
+    return Column("version", Text, nullable=False, server_default=text("'1'"))
 
 
 organisation = Table(
@@ -62,6 +69,10 @@ agreement = Table(
     # how long a completed referral stays readable
     Column("retention_days", Integer, nullable=False),
     *_period(),
+    # the highest rank of a row that it lets out: N
+    Column("confidentiality", SmallInteger, nullable=False, server_default=text("3")),
+    Column("legal_basis", Text),
+    _version(),
     CheckConstraint("(recipient_id IS NULL) <> (recipient_kind IS NULL)", name="one_recipient"),
     Index("ix_sharing_agreement_parties", "custodian_id", "recipient_id", "recipient_kind"),
 )
@@ -81,6 +92,7 @@ grant = Table(
     Column("basis", Text, nullable=False),
     Column("basis_id", Id, nullable=False),
     *_period(),
+    _version(),
     CheckConstraint(
         "basis IN ('consent','referral','care-team','treatment','emergency','legal')", name="basis"
     ),
@@ -105,6 +117,16 @@ consent = Table(
     *_period(),
     Column("decided_at", _INSTANT, nullable=False),
     Column("active", Boolean, nullable=False),
+    _version(),
     CheckConstraint("decision IN ('permit','deny')", name="decision"),
     Index("ix_sharing_consent_person", "person_id", "decided_at"),
+)
+
+# what case-svc says of a case as a whole: closed to everybody but its custodian
+seal = Table(
+    "sharing_seal",
+    metadata,
+    Column("case_id", Id, primary_key=True),
+    Column("custodian_id", Id, nullable=False),
+    *_period(),
 )

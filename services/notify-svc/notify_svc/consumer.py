@@ -37,7 +37,6 @@ async def agreement_published(tx: AsyncSession, event: Received) -> None:
         await fanout.tell_missed(tx, grant)
 
 
-
 def _seal_and_tell(kind: str) -> Handler:
     async def apply(tx: AsyncSession, event: Received) -> None:
         await _REPLICA[kind](tx, event)

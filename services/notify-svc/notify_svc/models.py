@@ -40,6 +40,7 @@ class Message(Base):
     custodian_id: Mapped[str] = mapped_column(db.Id)
     person_id: Mapped[str | None] = mapped_column(db.Id)
     case_id: Mapped[str | None] = mapped_column(db.Id)
+    referral_id: Mapped[str | None] = mapped_column(db.Id)
     parties: Mapped[list[str]] = mapped_column(ARRAY(db.Id))
     classes: Mapped[int] = mapped_column(Integer)
     body: Mapped[bytes] = mapped_column(LargeBinary)

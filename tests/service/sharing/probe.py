@@ -12,8 +12,14 @@ probe = Table(
     Column("custodian_id", Text(collation="C")),
     Column("person_id", Text(collation="C")),
     Column("case_id", Text(collation="C")),
+    Column("referral_id", Text(collation="C")),
+    Column("confidentiality", Text, nullable=False),
+    Column("party_a", Text(collation="C")),
+    Column("party_b", Text(collation="C")),
     Column("required", Integer, nullable=False),
 )
+
+NAMED = ("id", "custodian_id", "person_id", "case_id", "referral_id", "confidentiality")
 
 
 async def create(database):
@@ -23,7 +29,7 @@ async def create(database):
 
 
 async def load(tx, world):
-    for table in (tables.agreement, tables.grant, tables.consent, probe):
+    for table in (tables.agreement, tables.grant, tables.consent, tables.seal, probe):
         await tx.execute(delete(table))
     for table, records in (
         (tables.agreement, world.agreements),
@@ -32,8 +38,11 @@ async def load(tx, world):
     ):
         if records:
             await tx.execute(insert(table), [worlds.coded(record) for record in records])
+    if world.seals:
+        await tx.execute(insert(tables.seal), world.seals)
     rows = [
-        {name: row[name] for name in ("id", "custodian_id", "person_id", "case_id")}
+        {name: row[name] for name in NAMED}
+        | dict(zip(("party_a", "party_b"), [*row["parties"], None, None], strict=False))
         | {"required": int(mask_of(matrix.required_of(row)))}
         for row in world.rows
     ]
@@ -53,6 +62,9 @@ async def seen_in_sql(tx, world, reader, with_rule=None):
             custodian=probe.c.custodian_id,
             person=probe.c.person_id,
             case=case_column,
+            parties=(probe.c.party_a, probe.c.party_b),
+            referral=probe.c.referral_id,
+            confidentiality=probe.c.confidentiality,
             at=worlds.NOW,
             rule=with_rule,
         )
@@ -72,7 +84,13 @@ def expected(world, reader):
     agreements = {one["id"]: one for one in world.agreements}
     for row, facts in world.scenarios():
         seen = oracle.sees(
-            reader, row, agreements, facts["grants"], facts["consents"], now=worlds.NOW
+            reader,
+            row,
+            agreements,
+            facts["grants"],
+            facts["consents"],
+            seals=facts["seals"],
+            now=worlds.NOW,
         )
         needed = set(matrix.required_of(row))
         yield row, facts, seen, bool(seen) and needed <= seen, bool(needed & seen)

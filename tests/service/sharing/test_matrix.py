@@ -33,7 +33,8 @@ async def compare(tx, world):
     agreed = worlds.as_facts(world.agreements, [], []).agreements
     known = {
         row["id"]: dataclasses.replace(
-            worlds.as_facts([], facts["grants"], facts["consents"]), agreements=agreed
+            worlds.as_facts([], facts["grants"], facts["consents"], facts["seals"]),
+            agreements=agreed,
         )
         for row, facts in world.scenarios()
     }
@@ -71,7 +72,7 @@ async def test_they_agree_on_worlds_drawn_at_random(db, seed):
 
 
 async def test_a_lateral_gives_every_row_its_own_mask_and_once(db):
-    own = {"required": 0, "person_id": "p", "case_id": "c"}
+    own = {"required": 0, "person_id": "p", "case_id": "c", "confidentiality": "N"}
     rows = [{"id": f"row_{n}", "custodian_id": f"org_{n}", **own} for n in range(3)]
     asking = Organisation("org_1", "payer", "HOPERAT")
     seen = sql.seen(asking, custodian=probe.c.custodian_id, person=probe.c.person_id)

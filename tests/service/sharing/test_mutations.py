@@ -15,7 +15,7 @@ WORLD = matrix.build(every=3)
 READERS = [
     reader
     for reader in matrix.READERS
-    if reader["purpose"] in {"TREAT", "COC", "HPAYMT", "HOPERAT"}
+    if reader["purpose"] in {"TREAT", "COC", "BTG", "HPAYMT", "HOPERAT"}
 ]
 
 
@@ -57,7 +57,7 @@ async def differences(db, some_rule, enough):
 
 def _without_each_part():
     whole = rule.current()
-    for part in ("clauses", "directives", "factors"):
+    for part in ("clauses", "directives", "factors", "seals", "barriers"):
         kept = getattr(whole, part)
         for left_out in kept:
             rest = tuple(one for one in kept if one is not left_out)

@@ -37,6 +37,7 @@ INSERT INTO sharing_grant SELECT 'grt_' || n, 'org_clinic', 'org_partner', 'per_
 INSERT INTO sharing_consent SELECT 'con_' || n, 'per_' || n, NULL, 'permit', :classes, :purposes,
     now(), NULL, now(), true
   FROM generate_series(1, :rows / 2, 3) n;
+INSERT INTO sharing_seal SELECT id, custodian_id, now(), NULL FROM thing WHERE right(id, 2) = '10';
 """
 
 

@@ -122,7 +122,7 @@ async def seen(tx, reader=FOOD, case="cas_1"):
         at=now(),
     )
     names = names_of(await tx.scalar(select(mask)))
-    facts = await replica.facts(tx, person_id="per_1", custodian_id="org_clinic")
+    facts = await replica.facts(tx, person_id="per_1", custodian_id="org_clinic", case_id=case)
     decision = evaluate(facts, reader, Row("org_clinic", "per_1", case), at=now())
     assert names == names_of(decision.mask)
     return names
@@ -223,9 +223,39 @@ async def test_the_agreement_in_force_is_the_one_that_names_the_recipient(tx):
 async def test_records_can_be_written_where_they_are_owned(tx):
     await take(tx, agreed(), granted())
     facts = await replica.facts(
-        tx, person_id="per_1", custodian_id="org_clinic", recipient_id="org_food"
+        tx,
+        person_id="per_1",
+        custodian_id="org_clinic",
+        case_id="cas_1",
+        recipient_id="org_food",
     )
     await tx.execute(delete(tables.grant))
     assert await seen(tx) == []
     await replica.put(tx, *facts.agreements.values(), *facts.grants)
     assert await seen(tx) == ["coordination"]
+
+
+async def test_a_sealed_case_vanishes_until_the_seal_is_taken_off(tx):
+    sealed, unsealed = (
+        received(f"case.{verb}", "cas_1", {}, time=now(), case_id="cas_1")
+        for verb in ("sealed", "unsealed")
+    )
+    await take(tx, agreed(), granted())
+    assert await seen(tx) == ["coordination"]
+    await take(tx, sealed, sealed)
+    assert await seen(tx) == []
+    assert await seen(tx, Organisation("org_clinic", "clinic", "TREAT")) == names_of(~0)
+    await take(tx, unsealed)
+    assert await seen(tx) == ["coordination"]
+    await take(tx, received("case.sealed", "cas_1", {}, time=now(), case_id="cas_1"))
+    assert await seen(tx) == []
+
+
+async def test_what_an_agreement_says_of_confidentiality_and_version_is_kept(tx):
+    change = {"confidentiality": "R", "legal_basis": "164.506", "version": "sha256:ab"}
+    await take(tx, agreed(**change), granted(version=7), said())
+    facts = await replica.facts(tx, person_id="per_1", custodian_id="org_clinic", case_id=None)
+    agreement = facts.agreements["agr_1"]
+    assert (agreement.confidentiality, agreement.legal_basis) == (4, "164.506")
+    assert agreement.version == "sha256:ab"
+    assert [one.version for one in (*facts.grants, *facts.consents)] == ["7", "1"]

@@ -32,11 +32,17 @@ async def test_sql_sees_what_the_vector_says(db, vector):
         for name in ("agreement", "grant", "consent"):
             for record in vector[f"{name}s"]:
                 await connection.execute(insert(getattr(tables, name)).values(worlds.coded(record)))
+        for record in vector.get("seals", []):
+            await connection.execute(insert(tables.seal).values(record))
+        confidentiality = row.get("confidentiality")
         mask = sql.shared(
             worlds.as_reader(vector["reader"]),
             custodian=literal(row["custodian_id"], Id),
             person=literal(row["person_id"], Id),
             case=None if row["about_person"] else literal(row["case_id"], Id),
+            parties=[literal(party, Id) for party in row.get("parties", [])],
+            referral=literal(row.get("referral_id"), Id),
+            confidentiality=literal(confidentiality, Id) if confidentiality else None,
             at=vector["at"],
         )
         assert names_of(await connection.scalar(select(mask))) == vector["sees"]

@@ -14,7 +14,7 @@ from tests.unit.sharing.worlds import EVERYTHING, FUTURE, LONG_AGO, NOW, PAST
 
 CUSTODIAN, OTHER = "org_custodian", "org_other"
 KINDS = ("clinic", "social-service", "payer", "coordinator")
-PURPOSES = ("TREAT", "COC", "BTG", "HPAYMT", "HOPERAT", "CAREMGT", "NONSENSE")
+PURPOSES = ("TREAT", "COC", "BTG", "ERTREAT", "HPAYMT", "HOPERAT", "CAREMGT", "NONSENSE")
 READERS = [worlds.reader(f"org_{kind}", kind, code) for kind, code in product(KINDS, PURPOSES)] + [
     worlds.reader(CUSTODIAN, "clinic", "TREAT"),
     worlds.reader(CUSTODIAN, "payer", "NONSENSE"),
@@ -47,6 +47,8 @@ AGREEMENTS = {
     "clinical by consent": {"consent_classes": ["clinical", "identity"]},
     "for research": {"purposes": ["HRESCH"]},
     "for coordination": {"purposes": ["COC"]},
+    "lets restricted out": {"confidentiality": "R"},
+    "lets little out": {"confidentiality": "L"},
 }
 GRANTS = {
     "full": {},
@@ -55,6 +57,7 @@ GRANTS = {
     "starts later": {"valid_from": FUTURE},
     "narrow": {"classes": ["coordination", "outcome", "substance-use"]},
     "for coordination": {"purposes": ["COC"]},
+    "emergency": {"basis": "emergency"},
 }
 # relation -> (what the grant says otherwise, what the row says otherwise)
 RELATIONS = {
@@ -69,6 +72,24 @@ RELATIONS = {
     "another recipient": ({"recipient_id": "org_stranger"}, {}),
     "nobody": ({}, {"person_id": None}),
     "no custodian": ({}, {"custodian_id": None}),
+    "referral": ({"basis": "referral", "basis_id": "ref_1"}, {"referral_id": "ref_1"}),
+    "another referral": ({"basis": "referral", "basis_id": "ref_1"}, {"referral_id": "ref_2"}),
+    "of no referral": ({"basis": "referral", "basis_id": "ref_1"}, {}),
+    "row of a referral": ({}, {"referral_id": "ref_1"}),
+    "restricted": ({}, {"confidentiality": "R"}),
+    "low": ({}, {"confidentiality": "L"}),
+    "party": ({"recipient_id": "org_stranger"}, {"parties": ["org_clinic", "org_payer"]}),
+}
+# what these say does not hang on how the agreement or the grant otherwise stands
+NARROW = {name for name in RELATIONS if "referral" in name} | {"restricted", "low", "party"}
+PLAIN = {"in force", "with the kind", "lets restricted out", "lets little out", "all by consent"}
+# a seal on the row's case: (whose, what else it says)
+SEALS = {
+    "none": None,
+    "sealed": (CUSTODIAN, {}),
+    "sealed by a party": ("org_clinic", {}),
+    "taken off": (CUSTODIAN, {"valid_to": NOW}),
+    "sealed later": (CUSTODIAN, {"valid_from": FUTURE}),
 }
 _LATER, _LAST = PAST + timedelta(days=1), PAST + timedelta(days=2)
 CONSENTS = {
@@ -104,6 +125,7 @@ class World:
     agreements: list = field(default_factory=list)
     grants: list = field(default_factory=list)
     consents: list = field(default_factory=list)
+    seals: list = field(default_factory=list)
     rows: list = field(default_factory=list)
 
     def scenarios(self):
@@ -113,8 +135,13 @@ class World:
             for record in getattr(self, name):
                 key = record["id"].split("/")[0]
                 by_scenario.setdefault(key, {"grants": [], "consents": []})[name].append(record)
-        empty = {"grants": [], "consents": []}
-        return [(row, by_scenario.get(row["id"], empty)) for row in self.rows]
+        sealed = {seal["case_id"].removeprefix("case_"): seal for seal in self.seals}
+        found = []
+        for row in self.rows:
+            facts = by_scenario.get(row["id"], {"grants": [], "consents": []})
+            seals = [sealed[row["id"]]] if row["id"] in sealed else []
+            found.append((row, {**facts, "seals": seals}))
+        return found
 
 
 def build(every=1):
@@ -123,14 +150,19 @@ def build(every=1):
     `every` keeps one scenario in so many.
     """
     world = World(agreements=_agreements())
-    can_matter = {"case", "every case", "own record"}
+    can_matter = {"case", "every case", "own record", "row of a referral"}
     everything = list(product(RELATIONS, AGREEMENTS, GRANTS, CONSENTS))
     random.Random(0).shuffle(everything)
     for relation, state, given, said in islice(everything, 0, None, every):
+        if relation in NARROW and not (given in {"full", "emergency"} and state in PLAIN):
+            continue
         plain = said == "none" or (said == "permit" and relation == "case")
-        telling = relation in can_matter and given in {"full", "narrow"}
+        telling = relation in can_matter and given in {"full", "narrow", "emergency"}
         if plain or (telling and state in {"in force", "with the kind", "all by consent"}):
             _scenario(world, relation, state, given, CONSENTS[said])
+    for seal, relation in product(SEALS, RELATIONS):
+        _scenario(world, relation, "in force", "full", CONSENTS["permit"], seal=seal)
+        _scenario(world, relation, "in force", "emergency", CONSENTS["deny"], seal=seal)
     return world
 
 
@@ -154,7 +186,8 @@ def at_random(seed, count):
             )
             for _ in range(draw.randint(0, 4))
         ]
-        _scenario(world, relation, draw.choice(list(AGREEMENTS)), draw.choice(list(GRANTS)), said)
+        state, given = draw.choice(list(AGREEMENTS)), draw.choice(list(GRANTS))
+        _scenario(world, relation, state, given, said, seal=draw.choice(["none", *SEALS]))
         for _ in range(draw.randint(0, 2)):
             _grant(world, draw.choice(list(RELATIONS)), draw.choice(list(AGREEMENTS)), "full")
     return world
@@ -174,11 +207,14 @@ def _agreements():
     return found
 
 
-def _scenario(world, relation, state, given, said):
+def _scenario(world, relation, state, given, said, *, seal="none"):
     key = f"row_{len(world.rows)}"
     _, otherwise = RELATIONS[relation]
     row = worlds.row(key, CUSTODIAN, f"person_{key}", f"case_{key}")
     world.rows.append({**row, **otherwise})
+    if SEALS[seal] is not None:
+        whose, more = SEALS[seal]
+        world.seals.append(worlds.seal(f"case_{key}", whose, **more))
     _grant(world, relation, state, given)
     for number, (decision, more) in enumerate(said):
         values = {"person_id": f"person_{key}", **more}

@@ -12,6 +12,7 @@ PARENT = {
     "COC": "TREAT",
     "ETREAT": "TREAT",
     "BTG": "ETREAT",
+    "ERTREAT": "ETREAT",
     "CAREMGT": "HOPERAT",
     "COVERAGE": "HPAYMT",
     "ELIGVER": "COVERAGE",
@@ -73,6 +74,30 @@ def word_on(name, consents, reader, row, now):
     return "deny" if "deny" in last else "permit"
 
 
+RANKS = "ULMNRV"
+
+
+def under_emergency(purpose):
+    return "ETREAT" in ancestors(purpose)
+
+
+def lets_out(agreement, row):
+    return RANKS.index(row.get("confidentiality", "N")) <= RANKS.index(
+        agreement.get("confidentiality", "N")
+    )
+
+
+def sealed(reader, row, seals, now):
+    """Closed to the reader: the row's case has a seal in force, put on by somebody else."""
+    return any(
+        seal["case_id"] == row["case_id"]
+        and in_period(seal, now)
+        and seal["custodian_id"] != reader["organisation_id"]
+        for seal in seals
+        if row["case_id"] is not None
+    )
+
+
 def holds(grant, agreements, reader, row, now):  # noqa: PLR0911 - the page, line by line
     if row["person_id"] is None or row["custodian_id"] is None:
         return False
@@ -82,6 +107,11 @@ def holds(grant, agreements, reader, row, now):  # noqa: PLR0911 - the page, lin
         return False
     reaches = grant["case_id"] is None or row["about_person"]
     if not reaches and (row["case_id"] is None or grant["case_id"] != row["case_id"]):
+        return False
+    referral = row.get("referral_id")
+    if grant["basis"] == "referral" and referral is not None and grant["basis_id"] != referral:
+        return False
+    if grant["basis"] == "emergency" and not under_emergency(reader["purpose"]):
         return False
     if not in_period(grant, now) or not covers(grant["purposes"], reader["purpose"]):
         return False
@@ -93,12 +123,18 @@ def holds(grant, agreements, reader, row, now):  # noqa: PLR0911 - the page, lin
             return False
     elif agreement["recipient_id"] != reader["organisation_id"]:
         return False
+    if not lets_out(agreement, row):
+        return False
     return in_period(agreement, now) and covers(agreement["purposes"], reader["purpose"])
 
 
-def sees(reader, row, agreements, grants, consents, *, now):
+def sees(reader, row, agreements, grants, consents, *, seals=(), now):
     """The set of class names the reader sees of the row."""
     if row["custodian_id"] == reader["organisation_id"]:
+        return CLASSES
+    if sealed(reader, row, seals, now):
+        return set()
+    if reader["organisation_id"] in row.get("parties", []):
         return CLASSES
     seen = set()
     for grant in grants:
@@ -109,6 +145,9 @@ def sees(reader, row, agreements, grants, consents, *, now):
             if name not in grant["classes"] or name not in agreement["classes"]:
                 continue
             if name not in ceiling(reader["kind"], reader["purpose"]):
+                continue
+            if grant["basis"] == "emergency":
+                seen.add(name)
                 continue
             word = word_on(name, consents, reader, row, now)
             if word == "deny":

@@ -7,7 +7,9 @@ from tests.unit.sharing.vectors import NAMES, VECTORS
 
 @pytest.mark.parametrize("vector", VECTORS, ids=NAMES)
 def test_the_evaluator_sees_what_the_vector_says(vector):
-    facts = worlds.as_facts(vector["agreements"], vector["grants"], vector["consents"])
+    facts = worlds.as_facts(
+        vector["agreements"], vector["grants"], vector["consents"], vector.get("seals", [])
+    )
     reader = worlds.as_reader(vector["reader"])
     decision = evaluate(facts, reader, worlds.as_row(vector["row"]), at=vector["at"])
     assert names_of(decision.mask) == vector["sees"]
@@ -22,6 +24,7 @@ def test_the_oracle_sees_what_the_vector_says(vector):
         agreements,
         vector["grants"],
         vector["consents"],
+        seals=vector.get("seals", []),
         now=vector["at"],
     )
     assert seen == set(vector["sees"])

@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sharing import Agreement, Consent, Facts, Grant, Organisation, Row, mask_of, purposes
+from sharing import Agreement, Consent, Facts, Grant, Organisation, Row, Seal, mask_of, purposes
 from sharing.classes import NAMES
+from sharing.confidentiality import rank
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=400)
@@ -26,6 +27,7 @@ def agreement(record_id, custodian_id, **more):
         "retention_days": 30,
         "valid_from": PAST,
         "valid_to": FUTURE,
+        "confidentiality": "N",
         **more,
     }
 
@@ -41,7 +43,7 @@ def grant(record_id, custodian_id, recipient_id, person_id, agreement_id, **more
         "classes": EVERYTHING,
         "purposes": ROOTS,
         "basis": "care-team",
-        "basis_id": f"basis_{id}",
+        "basis_id": f"basis_{record_id}",
         "valid_from": PAST,
         "valid_to": None,
         **more,
@@ -64,13 +66,27 @@ def consent(record_id, person_id, decision, **more):
     }
 
 
-def row(record_id, custodian_id, person_id, case_id=None, about_person=False):
+def seal(case_id, custodian_id, **more):
+    return {
+        "case_id": case_id,
+        "custodian_id": custodian_id,
+        "valid_from": PAST,
+        "valid_to": None,
+        **more,
+    }
+
+
+def row(record_id, custodian_id, person_id, case_id=None, about_person=False, **more):
     return {
         "id": record_id,
         "custodian_id": custodian_id,
         "person_id": person_id,
         "case_id": case_id,
         "about_person": about_person,
+        "referral_id": None,
+        "confidentiality": "N",
+        "parties": [],
+        **more,
     }
 
 
@@ -85,19 +101,24 @@ def coded(record):
         for name in ("classes", "consent_classes")
         if name in record
     }
-    return {**record, **masks, "purposes": purposes.mask_of(record["purposes"])}
+    ranks = {name: rank(record[name]) for name in ("confidentiality",) if name in record}
+    return {**record, **masks, **ranks, "purposes": purposes.mask_of(record["purposes"])}
 
 
-def as_facts(agreements, grants, consents):
+def as_facts(agreements, grants, consents, seals=()):
     return Facts(
         agreements={one["id"]: Agreement(**coded(one)) for one in agreements},
         grants=tuple(Grant(**coded(one)) for one in grants),
         consents=tuple(Consent(**coded(one)) for one in consents),
+        seals=tuple(Seal(**one) for one in seals),
     )
 
 
 def as_row(plain):
-    return Row(**{name: value for name, value in plain.items() if name != "id"})
+    values = {name: value for name, value in plain.items() if name != "id"}
+    if "confidentiality" in values:
+        values["confidentiality"] = rank(values["confidentiality"])
+    return Row(**{**values, "parties": tuple(values.get("parties", ()))})
 
 
 def as_reader(plain):

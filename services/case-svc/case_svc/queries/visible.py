@@ -60,7 +60,7 @@ def row_mask(caller: Caller, model: type[InCase]) -> ColumnElement[int]:
         custodian=model.custodian_id,
         person=CaseFile.person_id,
         case=CaseFile.id,
-        referral=_ENTERED if model is TimelineEntry else None,
+        referral=_ENTERED if model.__tablename__ == TimelineEntry.__tablename__ else None,
     )
     filed = case(
         (CaseFile.custodian_id == caller.organisation_id, literal(int(FILED), Integer)),

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from sharing.classes import UnknownClass, mask_of
+from sharing.events import referral_of
 from sharing.model import Grant
 from sqlalchemy import Text, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -90,6 +91,7 @@ async def _store(tx: AsyncSession, event: Told) -> Message | None:
             custodian_id=data["custodian_id"],
             person_id=data.get("person_id"),
             case_id=data.get("case_id"),
+            referral_id=referral_of(data),
             parties=list(data["parties"]),
             classes=_required(data["classes"]),
             body=events.body(event.type, event.time, data),

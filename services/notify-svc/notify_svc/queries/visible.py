@@ -4,7 +4,7 @@ from typing import Any
 
 from sharing import sql
 from sharing.model import Reader
-from sqlalchemy import ColumnElement, any_, case, literal, or_
+from sqlalchemy import ColumnElement, and_, any_, case, literal, or_
 from svckit.db import Id
 
 from notify_svc.models import Message
@@ -13,9 +13,10 @@ from notify_svc.models import Message
 def visible(reader: Reader) -> ColumnElement[bool]:
     """Return whether the reader may learn of a message now.
 
-    The custodian and the parties have a standing of their own. Anyone else needs, by libs/sharing,
-    every class of the event. An event about the person's own record is reached by every grant
-    about that person; any other by the grants that hold for its case.
+    The custodian and, while the case is not sealed, the parties have a standing of their own.
+    Anyone else needs, by libs/sharing, every class of the event. An event about the person's own
+    record is reached by every grant about that person; any other by the grants that hold for its
+    case, and for its referral when it has one.
     """
     own: ColumnElement[Any] = literal(reader.organisation_id, Id)
     about_person = _mask(reader, None)
@@ -23,12 +24,16 @@ def visible(reader: Reader) -> ColumnElement[bool]:
     mask = case((Message.subject == Message.person_id, about_person), else_=about_case)
     return or_(
         Message.custodian_id == own,
-        own == any_(Message.parties),
+        and_(own == any_(Message.parties), ~sql.sealed(reader, case=Message.case_id)),
         sql.may_see(mask, Message.__table__.c.classes),
     )
 
 
 def _mask(reader: Reader, of_case: Any) -> ColumnElement[int]:
     return sql.shared(
-        reader, custodian=Message.custodian_id, person=Message.person_id, case=of_case
+        reader,
+        custodian=Message.custodian_id,
+        person=Message.person_id,
+        case=of_case,
+        referral=Message.referral_id,
     )

@@ -57,6 +57,7 @@ def visible(caller: Caller) -> tuple[Select[Referral, int], ColumnElement[int]]:
         person=Referral.person_id,
         case=Referral.case_id,
         parties=_PARTIES,
+        referral=Referral.id,
     )
     mask: ColumnElement[int] = seen.c.mask
     needed = type_coerce(Referral.required_classes, Integer)

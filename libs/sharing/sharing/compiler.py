@@ -1,0 +1,261 @@
+"""One compilation of the rule to SQLAlchemy expressions, constants folded; `sql.py` is its face.
+
+Only parameters and columns of the static tables enter; nothing of the caller becomes SQL text.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import (
+    ColumnElement,
+    False_,
+    Integer,
+    Select,
+    True_,
+    and_,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy import case as switch
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql.selectable import FromClause
+
+from sharing import policy, purposes, tables
+from sharing.algebra import (
+    AllOf,
+    Always,
+    AnyOf,
+    AtMost,
+    Ceiling,
+    Classes,
+    Clause,
+    Covers,
+    Differ,
+    Directed,
+    Either,
+    Equal,
+    Except,
+    Factor,
+    Holds,
+    InForce,
+    Mask,
+    Missing,
+    OneOf,
+    Predicate,
+    Ref,
+    Rule,
+    Sealed,
+    Under,
+    When,
+)
+from sharing.classes import ALL
+from sharing.model import Reader
+
+Expression = ColumnElement[Any]
+Column = Expression | InstrumentedAttribute[Any]
+# a mask known before any row is looked at, or an expression that is never null
+Folded = int | Expression
+
+
+def number(value: int) -> ColumnElement[int]:
+    return literal(int(value), Integer)
+
+
+def common(one: Folded, other: Folded) -> Folded:
+    """Return the classes of both masks."""
+    if isinstance(one, int) and isinstance(other, int):
+        return one & other
+    for known, rest in ((one, other), (other, one)):
+        if isinstance(known, int):
+            if known in {ALL, 0}:
+                return rest if known else 0
+            return cast("Expression", rest).op("&")(number(known))
+    return cast("Expression", one).op("&")(other)
+
+
+def either(one: Folded, other: Folded) -> Folded:
+    """Return the classes of any of the two masks."""
+    if isinstance(one, int) and isinstance(other, int):
+        return one | other
+    for known, rest in ((one, other), (other, one)):
+        if isinstance(known, int):
+            if known in {ALL, 0}:
+                return rest if known == 0 else int(ALL)
+            return cast("Expression", rest).op("|")(number(known))
+    return cast("Expression", one).op("|")(other)
+
+
+def without(mask: Expression, other: Expression) -> Expression:
+    return mask.op("&")(other.bitwise_not())
+
+
+class Compiler:
+    """The rule for one reader and the columns of one kind of row."""
+
+    def __init__(
+        self, reader: Reader, row: Mapping[str, Column | None], rule: Rule, at: datetime | None
+    ) -> None:
+        self._reader, self._row, self._rule = reader, row, rule
+        self._at: Expression = func.now() if at is None else literal(at)
+        # anonymous aliases: a named one could capture a column of the caller's own statement
+        self._tables: dict[str, FromClause] = {
+            "grant": tables.grant.alias(),
+            "agreement": tables.agreement.alias(),
+            "consent": tables.consent.alias(),
+            "seal": tables.seal.alias(),
+        }
+        self._directed: dict[str, Expression] = {}
+
+    def granted(self) -> Folded:
+        """The union over the grants that hold, each cut down by every factor."""
+        if not policy.current().ceiling(self._reader.kind, self._reader.purpose):
+            return 0
+        grant, agreement = self._tables["grant"], self._tables["agreement"]
+        standing = self._directives().lateral()
+        self._directed = {"permit": standing.c.permitted, "deny": standing.c.denied}
+        mask = expression(self._cut(self._rule.factors))
+        joined = grant.join(agreement, self._all(self._rule.clauses)).join(standing, true())
+        union = select(func.coalesce(func.bit_or(mask), 0)).select_from(joined)
+        return union.correlate_except(grant, agreement, standing).scalar_subquery()
+
+    def barriers(self) -> Folded:
+        """What every grant and every party is cut down to."""
+        return self._cut(self._rule.barriers)
+
+    def sealed(self) -> ColumnElement[bool]:
+        """Whether a seal that counts is in place."""
+        condition = self._all(self._rule.seals)
+        if isinstance(condition, False_):
+            return condition
+        seal = self._tables["seal"]
+        found = select(literal(1)).select_from(seal).where(condition)
+        return found.correlate_except(seal).exists()
+
+    def _cut(self, factors: tuple[Factor, ...]) -> Folded:
+        mask: Folded = int(ALL)
+        for factor in factors:
+            mask = common(mask, self._mask(factor.mask))
+        return mask
+
+    def _directives(self) -> Select[Any]:
+        """One row: the classes permitted and denied by the newest directive on each of them."""
+        consent = self._tables["consent"]
+        classes, decision = consent.c.classes, consent.c.decision
+        newest_first = consent.c.decided_at.desc()
+        newer_permits = (
+            func.bit_or(classes)
+            .filter(decision == "permit")
+            .over(order_by=newest_first, groups=(None, -1))
+        )
+        denies_since = (
+            func.bit_or(classes)
+            .filter(decision == "deny")
+            .over(order_by=newest_first, groups=(None, 0))
+        )
+        counted = (
+            select(
+                decision.label("decision"),
+                without(classes, func.coalesce(newer_permits, 0)).label("denied"),
+                without(classes, func.coalesce(denies_since, 0)).label("permitted"),
+            )
+            .select_from(consent)
+            .where(self._all(self._rule.directives))
+            .correlate_except(consent)
+            .subquery()
+        )
+        said = counted.c.decision
+        denied = func.bit_or(counted.c.denied).filter(said == "deny")
+        permitted = func.bit_or(counted.c.permitted).filter(said == "permit")
+        return select(
+            func.coalesce(denied, 0).label("denied"),
+            func.coalesce(permitted, 0).label("permitted"),
+        )
+
+    def _all(self, clauses: tuple[Clause, ...]) -> ColumnElement[bool]:
+        return and_(true(), *(self._true(clause.condition) for clause in clauses))
+
+    def _true(self, node: Predicate) -> ColumnElement[bool]:  # noqa: C901, PLR0911
+        match node:
+            case Equal(left, right):
+                one, other = self._get(left), self._get(right)
+                return false() if one is None or other is None else one == other
+            case Differ(left, right):
+                one, other = self._get(left), self._get(right)
+                return false() if one is None or other is None else one != other
+            case OneOf(of, values):
+                return self._known(of).in_(values)
+            case AtMost(left, right):
+                return self._known(left) <= self._known(right)
+            case Missing(of):
+                value = self._get(of)
+                return true() if value is None else value.is_(None)
+            case Holds(Ref("row", "about_person")):
+                return true() if self._row["case_id"] is None else false()
+            case Holds(of):
+                return self._known(of).is_(true())
+            case Covers(declared):
+                wanted = literal(purposes.covering(self._reader.purpose), tables.PURPOSES)
+                return self._known(declared).op("&")(wanted) != 0
+            case Under(code):
+                under = purposes.covers(purposes.bit(code), self._reader.purpose)
+                return true() if under else false()
+            case InForce(start, end):
+                until = self._known(end)
+                since = self._known(start) <= self._at
+                return and_(since, or_(until.is_(None), self._at < until))
+            case AllOf(terms):
+                return and_(*(self._true(term) for term in terms))
+            case AnyOf(terms):
+                return or_(*(self._true(term) for term in terms))
+
+    def _mask(self, node: Mask) -> Folded:  # noqa: C901, PLR0911
+        match node:
+            case Classes(of):
+                return cast("Expression", self._known(of))
+            case Ceiling():
+                return int(policy.current().ceiling(self._reader.kind, self._reader.purpose))
+            case Directed(decision):
+                return self._directed[decision]
+            case Sealed():
+                return _where(self.sealed())
+            case When(condition):
+                return _where(self._true(condition))
+            case Always(mask):
+                return int(mask)
+            case Except(of):
+                inner = self._mask(of)
+                if isinstance(inner, int):
+                    return int(ALL) & ~inner
+                return without(number(ALL), inner)
+            case Either(terms):
+                union: Folded = 0
+                for term in terms:
+                    union = either(union, self._mask(term))
+                return union
+
+    def _get(self, ref: Ref) -> Column | None:
+        if ref.side == "reader":
+            return literal(getattr(self._reader, ref.field), tables.TEXT)
+        if ref.side == "row":
+            return self._row[ref.field]
+        return self._tables[ref.side].c[ref.field]
+
+    def _known(self, ref: Ref) -> Column:
+        value = self._get(ref)
+        assert value is not None
+        return value
+
+
+def _where(condition: ColumnElement[bool]) -> Folded:
+    if isinstance(condition, True_ | False_):
+        return int(ALL) if isinstance(condition, True_) else 0
+    return switch((condition, number(ALL)), else_=number(0))
+
+
+def expression(mask: Folded) -> Expression:
+    return number(mask) if isinstance(mask, int) else mask
