@@ -90,14 +90,15 @@ def fault_of(url: str, *, allow_private: bool, ports: frozenset[int]) -> tuple[s
     port = int(found["port"] or (443 if secure else 80))
     if port > _MAX_PORT:
         return "There is no such port.", "port-not-allowed"
-    return None if allow_private else _fault_in_public(found["host"], port, secure, ports)
+    return None if allow_private else _fault_in_public(found["host"], port, ports, secure=secure)
 
 
 def _fault_in_public(
     host: str,
     port: int,
+    ports: frozenset[int],
+    *,
     secure: bool,
-    ports: frozenset[int],  # as it was found
 ) -> tuple[str, str] | None:
     address = literal(host)
     if not secure:

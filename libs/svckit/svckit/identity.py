@@ -27,6 +27,8 @@ from svckit.errors import Forbidden, Unauthenticated, Unavailable
 TYPE = "careloop-int+jwt"
 _CACHE = 4096
 _LIFETIME_S = 60
+# a key that the gateway withdrew is good for no longer than this; an unknown one is asked for at once
+_KEYS_S = 300
 _TEXTS = ("org", "org_kind", "sub", "actor", "purpose", "scope", "jti")
 _log = structlog.get_logger("identity")
 
@@ -103,7 +105,8 @@ class Verifier:
         return claims
 
     async def _keys_for(self, kid: str) -> KeySet:
-        if self._keys and any(key.kid == kid for key in self._keys.keys):
+        known = self._keys and any(key.kid == kid for key in self._keys.keys)
+        if self._keys and known and time.monotonic() - self._fetched < _KEYS_S:
             return self._keys
         async with self._lock:
             if time.monotonic() - self._fetched > 1:  # an unknown kid cannot make us a flood

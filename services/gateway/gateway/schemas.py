@@ -6,6 +6,7 @@ from typing import Annotated, Any, Generic, Self, TypeVar
 import sharing
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 from sharing.classes import NAMES
+from sharing.confidentiality import CODES as CONFIDENTIALITIES
 from sharing.purposes import CODES
 from svckit.http import In, Out
 from svckit.ids import PATTERN
@@ -19,6 +20,8 @@ from gateway.domain import (
     Outcome,
     Review,
     Scope,
+    Stage,
+    SenderConstraint,
 )
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -62,22 +65,31 @@ class JwkSet(In):
     keys: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=10)]
 
 
+JwksUri = Annotated[str, StringConstraints(max_length=500)]
+
+
 class ClientIn(In):
     organisation_id: AnyId
     name: Name
     jwks: JwkSet | None = None
+    # where the keys are, in place of `jwks`: https on a public address
+    jwks_uri: JwksUri | None = None
     algorithms: Annotated[list[Algorithm], Field(min_length=1, max_length=4)] = Field(
         default_factory=lambda: list(Algorithm)
     )
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
     # the first is the one a token gets when none is asked for
     purposes: Purposes
+    # what its tokens are bound to: nothing, a key (RFC 9449), a certificate (RFC 8705)
+    sender_constraint: SenderConstraint = SenderConstraint.NONE
     sandbox: bool = False
 
     @model_validator(mode="after")
     def _some_credential(self) -> Self:
-        if self.jwks is None and not self.sandbox:
-            raise ValueError("jwks is needed unless the client is marked sandbox")
+        if self.jwks and self.jwks_uri:
+            raise ValueError("give jwks or jwks_uri, not both")
+        if not (self.jwks or self.jwks_uri or self.sandbox):
+            raise ValueError("jwks or jwks_uri is needed unless the client is marked sandbox")
         return self
 
 
@@ -85,11 +97,20 @@ class ClientPatch(In):
     """What is left out stays; `active` false ends the client and its tokens within a second."""
 
     name: Name | None = None
+    # either takes the place of the other
     jwks: JwkSet | None = None
+    jwks_uri: JwksUri | None = None
     algorithms: Annotated[list[Algorithm], Field(min_length=1, max_length=4)] | None = None
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] | None = None
     purposes: Purposes | None = None
+    sender_constraint: SenderConstraint | None = None
     active: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.jwks and self.jwks_uri:
+            raise ValueError("give jwks or jwks_uri, not both")
+        return self
 
 
 class ClientOut(Out):
@@ -97,9 +118,11 @@ class ClientOut(Out):
     organisation_id: Annotated[str, Open]
     name: Annotated[str, Open]
     jwks: Annotated[dict[str, Any], Open]
+    jwks_uri: Annotated[str | None, Open]
     algorithms: Annotated[list[str], Open]
     scopes: Annotated[list[str], Open]
     purposes: Annotated[list[str], Open]
+    sender_constraint: Annotated[SenderConstraint, Open]
     sandbox: Annotated[bool, Open]
     active: Annotated[bool, Open]
     version: Annotated[int, Open]
@@ -111,7 +134,9 @@ class NewClientOut(ClientOut):
     client_secret: Annotated[str | None, Open] = None
 
 
-class AgreementIn(In):
+class AgreementTerms(In):
+    """What an agreement says; its version is the SHA-256 of the canonical form of these."""
+
     custodian_id: AnyId
     recipient_id: AnyId | None = None
     recipient_kind: OrganisationKind | None = None
@@ -122,6 +147,8 @@ class AgreementIn(In):
         default_factory=list
     )
     legal_basis: Annotated[str, StringConstraints(max_length=200)] = ""
+    # the highest v3-Confidentiality of a row that it lets out
+    confidentiality: Annotated[str, _choice(*CONFIDENTIALITIES)] = "N"
     retention_days: Annotated[int, Field(ge=0, le=3650)] = 30
     valid_from: AwareDatetime | None = None
     valid_to: AwareDatetime | None = None
@@ -138,6 +165,82 @@ class AgreementIn(In):
         return self
 
 
+Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+class AgreementIn(AgreementTerms):
+    # of the simulated difference, when it lets somebody see more
+    diff: Digest | None = None
+
+
+class DraftIn(AgreementTerms):
+    # the agreement it revises; left out: a new one
+    agreement_id: AnyId | None = None
+
+
+class PublishIn(In):
+    # of the simulated difference that was seen
+    diff: Digest | None = None
+
+
+class DraftOut(Out):
+    id: Annotated[str, Open]
+    agreement_id: Annotated[str | None, Open]
+    base: Annotated[int, Open]
+    stage: Annotated[Stage, Open]
+    sha256: Annotated[str, Open]
+    content: Annotated[dict[str, Any], Open]
+    diff: Annotated[dict[str, Any] | None, Open]
+    drafted_by: Annotated[str, Open]
+    published_by: Annotated[str | None, Open]
+    published_at: Annotated[datetime | None, Open]
+    over_at: Annotated[datetime | None, Open]
+    version: Annotated[int, Open]
+    created_at: Annotated[datetime, Open]
+
+
+class TermOut(Out):
+    """A member of the text that changes."""
+
+    field: Annotated[str, Open]
+    before: Annotated[Any, Open]
+    after: Annotated[Any, Open]
+
+
+class ViewOut(Out):
+    """One row somebody gains or loses classes of; `case_id` null is the person's own record."""
+
+    custodian_id: Annotated[str, Open]
+    person_id: Annotated[str, Open]
+    case_id: Annotated[str | None, Open]
+    classes: Annotated[list[str], Open]
+
+
+class ShareOut(Out):
+    """What one recipient gains or loses for one purpose, counted, with a sample by id."""
+
+    recipient_id: Annotated[str, Open]
+    purpose: Annotated[str, Open]
+    persons: Annotated[int, Open]
+    person_records: Annotated[int, Open]
+    cases: Annotated[int, Open]
+    # class -> in how many rows
+    classes: Annotated[dict[str, int], Open]
+    # resource -> the fields of those classes
+    fields: Annotated[dict[str, list[str]], Open]
+    sample: Annotated[list[ViewOut], Open]
+
+
+class DiffOut(Out):
+    """What a change lets whom see and no longer see, over what is there now."""
+
+    digest: Annotated[str, Open]
+    widens: Annotated[bool, Open]
+    terms: Annotated[list[TermOut], Open]
+    gains: Annotated[list[ShareOut], Open]
+    loses: Annotated[list[ShareOut], Open]
+
+
 class AgreementOut(Out):
     id: Annotated[str, Open]
     custodian_id: Annotated[str, Open]
@@ -147,6 +250,8 @@ class AgreementOut(Out):
     classes: Annotated[list[str], Open]
     consent_classes: Annotated[list[str], Open]
     legal_basis: Annotated[str, Open]
+    confidentiality: Annotated[str, Open]
+    sha256: Annotated[str | None, Open]
     retention_days: Annotated[int, Open]
     valid_from: Annotated[datetime, Open]
     valid_to: Annotated[datetime | None, Open]
@@ -178,6 +283,20 @@ class ConsentIn(In):
         return self
 
 
+class DirectiveOut(Out):
+    """One thing a consent says; the deepest that reaches a request decides, at equal depth the deny."""
+
+    decision: Annotated[Decision, Open]
+    depth: Annotated[int, Open]
+    recipient_id: Annotated[str | None, Open]
+    purposes: Annotated[list[str], Open]
+    classes: Annotated[list[str], Open]
+    # v3-Confidentiality: reaches what is at most this confidential
+    confidentiality: Annotated[str, Open]
+    valid_from: Annotated[datetime, Open]
+    valid_to: Annotated[datetime | None, Open]
+
+
 class ConsentOut(Out):
     id: Annotated[str, Open]
     person_id: Annotated[str, Open]
@@ -189,6 +308,7 @@ class ConsentOut(Out):
     purposes: Annotated[list[str], Open]
     valid_from: Annotated[datetime, Open]
     valid_to: Annotated[datetime | None, Open]
+    directives: Annotated[list[DirectiveOut], Open]
     decided_at: Annotated[datetime, Open]
     active: Annotated[bool, Open]
     version: Annotated[int, Open]

@@ -46,6 +46,8 @@ class Settings(ServiceSettings):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     # the one header in which they tell it; they must remove it from what they receive
     certificate_header: Literal["client-cert", "x-forwarded-client-cert"] = "client-cert"
+    # for the sandbox alone: keys of partners from this machine, and over plain http
+    allow_private_jwks: bool = False
     # set to end TLS here; clients may show a certificate of the authority in the third file
     tls_certificate_file: Path | None = None
     tls_key_file: Path | None = None

@@ -5,7 +5,7 @@ from svckit.clock import now
 from svckit.ids import new_id
 
 from gateway import events, queries
-from gateway.actions.clients import public_keys
+from gateway.actions.clients import held, public_keys, settle
 from gateway.domain import Algorithm, OrganisationKind, scopes_of
 from gateway.models import Client, Organisation
 from gateway.schemas import JwkSet
@@ -22,9 +22,10 @@ async def bootstrap(tx: AsyncSession, name: str, jwks: JwkSet) -> tuple[Organisa
     found = await queries.first_admin(tx, OrganisationKind.COORDINATOR)
     if found:
         if found[1].jwks != keys:
-            found[1].jwks = keys
+            before = held(found[1])
+            found[1].jwks, found[1].jwks_uri = keys, None
             found[1].active = True
-            found[1].version += 1
+            await settle(tx, found[1], before)
         return found
     owner = Organisation(
         id=new_id("org"), kind=OrganisationKind.COORDINATOR, name=name, version=1, created_at=now()

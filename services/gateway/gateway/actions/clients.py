@@ -3,33 +3,29 @@
 import secrets
 from typing import Any
 
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 from sharing import policy
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import audit
+from svckit.addresses import fault_of
 from svckit.clock import now
 from svckit.errors import FieldError, Invalid, NotFound
 from svckit.idempotency import check_version
 from svckit.identity import Caller
 from svckit.ids import new_id
 
-from gateway import queries
+from gateway import jwks, queries
 from gateway.domain import scopes_of
 from gateway.keys import KeyRing
 from gateway.models import Client, Organisation
+from gateway.queries import identity
+from gateway.remote_keys import PORTS
 from gateway.schemas import ClientIn, ClientPatch, JwkSet
 
 _SECRET_BYTES = 32
-_PUBLIC = ("kty", "kid", "crv", "x", "y", "n", "e", "alg", "use")
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_CURVES = {"P-256": {"ES256"}, "P-384": {"ES384"}, "Ed25519": {"EdDSA"}}
-_RSA_BITS = range(2048, 8193)
-_MAX_KID = 128
 
 
 async def register(
-    tx: AsyncSession, caller: Caller, body: ClientIn, keys: KeyRing
+    tx: AsyncSession, caller: Caller, body: ClientIn, keys: KeyRing, *, allow_private: bool = False
 ) -> tuple[Client, str | None]:
     """Register a client; also return the secret of a sandbox client, which is not kept.
 
@@ -38,15 +34,18 @@ async def register(
     owner = await queries.find_organisation(tx, body.organisation_id)
     if owner is None:
         raise _unfit("#/organisation_id", "unknown-organisation", "There is no such organisation.")
+    check_address(body.jwks_uri, allow_private=allow_private)
     secret = secrets.token_urlsafe(_SECRET_BYTES) if body.sandbox else None
     row = Client(
         id=new_id("cli"),
         organisation_id=owner.id,
         name=body.name,
         jwks=public_keys(body.jwks, [a.value for a in body.algorithms]),
+        jwks_uri=body.jwks_uri,
         algorithms=[a.value for a in body.algorithms],
         scopes=sorted({s.value for s in body.scopes}),
         purposes=list(dict.fromkeys(body.purposes)),
+        sender_constraint=body.sender_constraint,
         sandbox=body.sandbox,
         secret_hash=secret and keys.secret_hash(secret),
         active=True,
@@ -61,29 +60,65 @@ async def register(
 
 
 async def change(
-    tx: AsyncSession, caller: Caller, client_id: str, expected: int, body: ClientPatch
+    tx: AsyncSession,
+    caller: Caller,
+    client_id: str,
+    expected: int,
+    body: ClientPatch,
+    *,
+    allow_private: bool = False,
 ) -> Client:
-    """Change keys, rights or state of a client. Raises NotFound, PreconditionFailed, Invalid."""
+    """Change keys, rights or state of a client. Raises NotFound, PreconditionFailed, Invalid.
+
+    A key, right or binding that is taken away takes the tokens issued before with it, at once.
+    """
     row = await queries.get_client(tx, caller, client_id, lock=True)
     check_version(row.version, expected)
-    if body.algorithms is not None:
-        row.algorithms = [a.value for a in body.algorithms]
-    if body.jwks is not None:
-        row.jwks = public_keys(body.jwks, row.algorithms)
-    if body.scopes is not None:
-        row.scopes = sorted({s.value for s in body.scopes})
-    if body.purposes is not None:
-        row.purposes = list(dict.fromkeys(body.purposes))
-    row.name = body.name or row.name
-    row.active = row.active if body.active is None else body.active
+    before = held(row)
+    _take(row, body, allow_private=allow_private)
     owner = await queries.find_organisation(tx, row.organisation_id)
     if owner is None:
         raise NotFound
     check_rights(owner, row.scopes, row.purposes)
-    row.version += 1
-    await tx.flush()
+    await settle(tx, row, before)
     await audit.record(tx, caller, action="client.change", resource=row.id, version=row.version)
     return row
+
+
+def _take(row: Client, body: ClientPatch, *, allow_private: bool) -> None:
+    if body.algorithms is not None:
+        row.algorithms = [a.value for a in body.algorithms]
+    if body.jwks is not None:
+        row.jwks, row.jwks_uri = public_keys(body.jwks, row.algorithms), None
+    if body.jwks_uri is not None:
+        check_address(body.jwks_uri, allow_private=allow_private)
+        row.jwks, row.jwks_uri = {"keys": []}, body.jwks_uri
+    if body.scopes is not None:
+        row.scopes = sorted({s.value for s in body.scopes})
+    if body.purposes is not None:
+        row.purposes = list(dict.fromkeys(body.purposes))
+    row.sender_constraint = body.sender_constraint or row.sender_constraint
+    row.name = body.name or row.name
+    row.active = row.active if body.active is None else body.active
+
+
+def held(row: Client) -> frozenset[str]:
+    """Return, as texts, all that a token of the client rests on."""
+    keys = (f"key {sorted(jwk.items())}" for jwk in row.jwks["keys"])
+    rights = (*row.scopes, *row.purposes, *row.algorithms)
+    state = ["active"] if row.active else []
+    return frozenset(
+        {*keys, *rights, *state, f"at {row.jwks_uri}", f"bound to {row.sender_constraint}"}
+    )
+
+
+async def settle(tx: AsyncSession, row: Client, before: frozenset[str]) -> None:
+    """Count the row's version up; tell every replica when its older tokens must end."""
+    row.version += 1
+    if before - held(row):
+        row.tokens_from, row.tokens_from_at = row.version, now()
+        await identity.tell_revocation(tx)
+    await tx.flush()
 
 
 def check_rights(owner: Organisation, scopes: list[str], purposes: list[str]) -> None:
@@ -106,43 +141,17 @@ def check_rights(owner: Organisation, scopes: list[str], purposes: list[str]) ->
 
 def public_keys(given: JwkSet | None, algorithms: list[str]) -> dict[str, Any]:
     """Return the set as we store it: public members of usable keys only. Raises Invalid."""
-    found: list[dict[str, Any]] = []
-    for place, jwk in enumerate(given.keys if given else []):
-        pointer = f"#/jwks/keys/{place}"
-        _check_key(jwk, pointer, algorithms)
-        if any(jwk["kid"] == other["kid"] for other in found):
-            raise _unfit(f"{pointer}/kid", "duplicate-kid", "Every key needs a kid of its own.")
-        found.append({name: jwk[name] for name in _PUBLIC if name in jwk})
-    return {"keys": found}
-
-
-def _check_key(jwk: dict[str, Any], pointer: str, algorithms: list[str]) -> None:
-    if leaked := _PRIVATE & jwk.keys():
-        where = f"{pointer}/{min(leaked)}"
-        raise _unfit(where, "private-key", "Only public keys may be registered; replace this one.")
-    kid = jwk.get("kid")
-    if not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID or not kid.isprintable():
-        raise _unfit(f"{pointer}/kid", "kid-missing", "A key needs a kid of 1 to 128 characters.")
-    if jwk.get("use", "sig") != "sig":
-        raise _unfit(f"{pointer}/use", "key-use", "The key is not for signatures.")
-    usable = _usable(jwk)
-    if not usable & set(algorithms) or jwk.get("alg", next(iter(usable), "")) not in usable:
-        raise _unfit(pointer, "key-unfit", "The key fits none of the client's algorithms.")
-
-
-def _usable(jwk: dict[str, Any]) -> set[str]:
-    """Return the algorithms a key can sign with, none for a key that is no good."""
     try:
-        key = KeySet.import_key_set({"keys": [jwk]}).keys[0]
-        if isinstance(key, RSAKey):
-            return {"RS384"} if key.public_key.key_size in _RSA_BITS else set()
-        if isinstance(key, (ECKey, OKPKey)):
-            # the property builds the key: a point off its curve is found here
-            _ = key.public_key
-            return _CURVES.get(str(jwk.get("crv")), set())
-    except (JoseError, ValueError, TypeError, KeyError):
-        return set()
-    return set()
+        return {"keys": jwks.checked(given.keys if given else [], algorithms)}
+    except jwks.KeyUnfit as error:
+        raise _unfit(f"#/jwks{error.pointer}", error.code, error.detail) from error
+
+
+def check_address(uri: str | None, *, allow_private: bool) -> None:
+    """Raise Invalid for a `jwks_uri` that we would not ask."""
+    fault = fault_of(uri, allow_private=allow_private, ports=PORTS) if uri else None
+    if fault:
+        raise _unfit("#/jwks_uri", fault[1], fault[0])
 
 
 def _unfit(pointer: str, code: str, detail: str) -> Invalid:

@@ -24,7 +24,14 @@ async def register_client(request: Request, body: ClientIn, caller: Admin, cmd: 
     fresh: list[str] = []
 
     async def register(tx: AsyncSession) -> Client:
-        row, secret = await clients.register(tx, caller, body, request.app.state.verify.keys)
+        state = request.app.state
+        row, secret = await clients.register(
+            tx,
+            caller,
+            body,
+            state.verify.keys,
+            allow_private=state.settings.allow_private_jwks,
+        )
         fresh.extend([secret] if secret else [])
         return row
 
@@ -50,13 +57,20 @@ async def get_client(client_id: str, caller: MayRead, session: Read) -> Response
 
 
 @router.patch("/{client_id}", response_model=ClientOut, responses=PROBLEMS)
-async def change_client(client_id: str, body: ClientPatch, caller: Admin, cmd: Change) -> Response:
+async def change_client(
+    request: Request, client_id: str, body: ClientPatch, caller: Admin, cmd: Change
+) -> Response:
     """Change a client's keys, rights or state."""
     if body.active is False and client_id == caller.client_id:
         raise Forbidden("A client cannot switch itself off.", code="own-client")
-    return await cmd.run(
-        caller, lambda tx: clients.change(tx, caller, client_id, cmd.expected, body), changed
-    )
+    allow_private = request.app.state.settings.allow_private_jwks
+
+    async def change(tx: AsyncSession) -> Client:
+        return await clients.change(
+            tx, caller, client_id, cmd.expected, body, allow_private=allow_private
+        )
+
+    return await cmd.run(caller, change, changed)
 
 
 def _with_secret(answer: Response, secret: str) -> Response:

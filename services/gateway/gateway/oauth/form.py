@@ -84,15 +84,14 @@ async def body_of(request: Request) -> bytes:
 
 async def login(request: Request, form: Mapping[str, str]) -> Login:
     """Return who sends the form. Raises OAuthError."""
-    settings = request.app.state.settings
-    async with request.app.state.db.begin() as tx:
-        return await assertion.authenticate(
-            tx,
-            form,
-            request.headers.get("authorization"),
-            audiences=frozenset({settings.issuer, settings.token_endpoint}),
-            keys=tokens_of(request).keys,
-        )
+    state = request.app.state
+    desk = assertion.Desk(
+        state.db,
+        tokens_of(request).keys,
+        state.remote_keys,
+        frozenset({state.settings.issuer, state.settings.token_endpoint}),
+    )
+    return await assertion.authenticate(desk, form, request.headers.get("authorization"))
 
 
 def refusal(error: OAuthError) -> Response:
