@@ -5,6 +5,7 @@ import json
 import socketserver
 import threading
 from dataclasses import dataclass
+from urllib.parse import parse_qs
 
 
 @dataclass
@@ -87,6 +88,12 @@ class _Handler(socketserver.StreamRequestHandler):
             self.server.poured_out.set()
             raise
 
+    def _disclose(self, query: bytes) -> None:
+        """Answer with the status and the notes that the query says: a service that tells."""
+        asked = {name: values[0] for name, values in parse_qs(query.decode()).items()}
+        head = f"HTTP/1.1 {asked.get('status', '200')} X\r\nCareloop-Disclosed: {asked['told']}\r\n"
+        self.wfile.write(head.encode() + b"Content-Length: 2\r\n\r\nok")
+
     def _answer(self, seen: Seen, path: bytes) -> bool:
         if path.endswith(b"/breaks") and self.server.breaks:
             self.server.breaks -= 1
@@ -102,6 +109,9 @@ class _Handler(socketserver.StreamRequestHandler):
         if path.endswith(b"/silent"):
             self.rfile.read(1)
             return False
+        if path.endswith(b"/discloses"):
+            self._disclose(seen.line.split(b" ")[1].partition(b"?")[2])
+            return True
         scripted = _SCRIPTED.get(path.rpartition(b"/")[2])
         if scripted:
             self.wfile.write(scripted)
@@ -118,7 +128,7 @@ _SCRIPTED = {
     b"zipped": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nZZZZ",
     b"leaks": (
         b"HTTP/1.1 200 OK\r\nServer: secret/1\r\nSet-Cookie: a=b\r\nKeep-Alive: 5\r\n"
-        b"Careloop-Disclosed: per_1\r\n"
+        b"Careloop-Disclosed: case|org_1|4|1\r\n"
         b'ETag: "7"\r\nLink: </v1/cases?cursor=x>; rel="next"\r\nContent-Length: 2\r\n\r\nok'
     ),
 }

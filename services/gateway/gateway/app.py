@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from svckit import service
 from svckit.identity import Verify
 from svckit.service import Running, Service
@@ -11,7 +11,10 @@ from svckit.service import Running, Service
 from gateway import api, consumer, events, keys, oauth, wellknown
 from gateway.actions import emergencies
 from gateway.edge import Edge
+from gateway.ledger.recording import Recorder
+from gateway.ledger.writer import Writer
 from gateway.protocol import HardenedProtocol
+from gateway.remote_keys import RemoteKeys
 from gateway.settings import Settings
 from gateway.tokens import Tokens
 
@@ -24,7 +27,18 @@ def _verify(running: Running) -> Verify:
 
 
 def _wrap(app: FastAPI, running: Running) -> ASGIApp:
-    return Edge(app, running.db, running.settings, app.state.verify)
+    app.state.remote_keys = RemoteKeys(allow_private=running.settings.allow_private_jwks)
+    writer = app.state.ledger = Writer(running.settings.database_url)
+    edge = Edge(app, running.db, running.settings, app.state.verify, Recorder(writer))
+
+    async def recorded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            async with writer.running():
+                await edge(scope, receive, send)
+        else:
+            await edge(scope, receive, send)
+
+    return recorded
 
 
 SERVICE = Service(

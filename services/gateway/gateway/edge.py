@@ -16,6 +16,7 @@ from svckit.db import Database
 from svckit.errors import (
     BadRequest,
     CareloopError,
+    Forbidden,
     Unauthenticated,
     UnsupportedMediaType,
 )
@@ -23,6 +24,7 @@ from svckit.problems import render
 from svckit.telemetry import continue_from, span, traceparent
 
 from gateway import domain, proxy
+from gateway.ledger.recording import REFUSED, Before, Held
 from gateway.limits import RateLimit
 from gateway.possession import Possession
 from gateway.revocations import Follower
@@ -201,7 +203,7 @@ class Edge:
         path = raw_path.decode("ascii")
         if path in domain.OPEN:
             exchange.resource = path
-            await self._ours(exchange)
+            await self._ours(exchange, None)
             return
         route = domain.route_of(path)
         exchange.resource = f"/v1/{route.resource}"
@@ -209,19 +211,20 @@ class Edge:
         if exchange.method not in domain.METHODS:
             raise MethodNotAllowed("This method is not offered.", headers={"Allow": _ALLOW})
         session = await self._authenticated(exchange)
-        domain.check_scope(route, exchange.method, session.caller.scopes)
+        before = self._before(exchange, session, route)
+        try:
+            domain.check_scope(route, exchange.method, session.caller.scopes)
+        except Forbidden as error:
+            await before(error.status, REFUSED)
+            raise
         exchange.extra += self._limit.take(session.caller.organisation_id)
         if route.service is None:
-            await self._ours(exchange)
+            await self._ours(exchange, before)
             return
         upload = domain.is_upload(route, exchange.method)
         limit = self._settings.max_upload_bytes if upload else self._settings.max_body_bytes
         self._check_length(exchange, limit)
         identity = self._tokens.internal(session, route.service)
-
-        async def before(status: int, internal: Mapping[bytes, bytes]) -> None:
-            await self._record(Answered(session, route, exchange.method, status, internal))
-
         await self._proxy.forward(
             route.service,
             identity,
@@ -231,6 +234,12 @@ class Edge:
             limit=limit,
             before=before,
         )
+
+    def _before(self, exchange: Exchange, session: Session, route: domain.Route) -> Before:
+        async def before(status: int, internal: Mapping[bytes, bytes]) -> None:
+            await self._record(Answered(session, route, exchange.method, status, internal))
+
+        return before
 
     async def _authenticated(self, exchange: Exchange) -> Session:
         """Return the session of the token (RFC 6750 s2.1; the header only), with proof if bound."""
@@ -244,7 +253,7 @@ class Edge:
             exchange.extra += await self._possession.prove(session, exchange.scope, scheme, token)
         return session
 
-    async def _ours(self, exchange: Exchange) -> None:
+    async def _ours(self, exchange: Exchange, before: Before | None) -> None:
         """Let our own routes answer, with the body read whole: it is small."""
         limit = self._settings.max_body_bytes
         self._check_length(exchange, limit)
@@ -261,7 +270,9 @@ class Edge:
             if name != b"traceparent"
         ]
         headers.append((b"traceparent", traceparent().encode()))
-        await self._app({**exchange.scope, "headers": headers}, receive, exchange.send)
+        held = Held(exchange.send, before)
+        await self._app({**exchange.scope, "headers": headers}, receive, held.send)
+        held.check()
 
     @staticmethod
     def _check_length(exchange: Exchange, limit: int) -> None:

@@ -136,12 +136,19 @@ class Consent(Base):
     person_id: Mapped[str] = mapped_column(Id)
     custodian_id: Mapped[str] = mapped_column(Id, ForeignKey("organisation.id"))
     recorded_by_id: Mapped[str] = mapped_column(Id, ForeignKey("organisation.id"))
+    # the first directive in columns; `directives` holds them all, empty: there is only this one
     recipient_id: Mapped[str | None] = mapped_column(Id, ForeignKey("organisation.id"))
     decision: Mapped[Decision]
     classes: Mapped[list[str]]
     purposes: Mapped[list[str]]
     valid_from: Mapped[datetime]
     valid_to: Mapped[datetime | None]
+    directives: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'"))
+    # whom some directive permits by name
+    recipients: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
+    # the FHIR Consent as it came
+    source: Mapped[dict[str, Any] | None]
+    updated_at: Mapped[datetime | None]
     decided_at: Mapped[datetime]
     active: Mapped[bool]
     version: Mapped[int]
@@ -348,13 +355,16 @@ class LedgerPeriod(Base):
 
 
 class LedgerRange(Base):
-    """Which entries of a segment a period seals; `first_leaf` is the first one's leaf in the tree."""
+    """Which entries of a segment a period seals; `first_leaf` is the first one's leaf in the tree.
+
+    No foreign keys: to check one PostgreSQL locks the row, which takes the right to update it.
+    """
 
     __tablename__ = "ledger_range"
     __table_args__ = (Index(None, "period", "first_leaf"),)
 
-    segment: Mapped[str] = mapped_column(Id, ForeignKey("ledger_segment.id"), primary_key=True)
+    segment: Mapped[str] = mapped_column(Id, primary_key=True)
     first: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     last: Mapped[int] = mapped_column(BigInteger)
-    period: Mapped[int] = mapped_column(ForeignKey("ledger_period.number"))
+    period: Mapped[int]
     first_leaf: Mapped[int]

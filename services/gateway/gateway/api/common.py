@@ -6,10 +6,12 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
+from svckit import disclosure
 from svckit.idempotency import Reply
 from svckit.identity import Caller, requires
 from svckit.paging import Page
 
+from gateway import events
 from gateway.domain import Scope
 from gateway.models import Agreement, Client, Consent, Grant, Organisation
 from gateway.schemas import AgreementOut, AnyId, ClientOut, ConsentOut, GrantOut, OrganisationOut
@@ -29,8 +31,25 @@ _OUT: dict[type, type[BaseModel]] = {
 Row = Organisation | Client | Agreement | Consent | Grant
 
 
+def note_of(row: Row) -> None:
+    """Note whose a row about a person is."""
+    if isinstance(row, (Consent, Grant)):
+        disclosure.note(
+            kind=row.__tablename__.rstrip("_"),
+            custodian_id=row.custodian_id,
+            person_id=row.person_id,
+            classes=0,
+        )
+
+
 def body_of(row: Row) -> dict[str, Any]:
-    return _OUT[type(row)].model_validate(row).model_dump(mode="json")
+    """Show a row, all directives of a consent among it."""
+    note_of(row)
+    body = _OUT[type(row)].model_validate(row).model_dump(mode="json")
+    if isinstance(row, Consent):
+        said = events.directives_of(row)
+        body["directives"] = [one.stored(row.decided_at) for one in said]
+    return body
 
 
 def shown(row: Row) -> Response:

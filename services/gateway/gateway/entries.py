@@ -1,0 +1,138 @@
+"""One entry of the ledger: its canonical form, its place in a segment, its hash. Pure.
+
+An entry's body is JSON with sorted keys and no white space, and is kept as these bytes. It names the
+hash of the entry before it in its segment, so the bodies are the chain; the hash is that of a leaf
+of RFC 6962, so the chain's links are the tree's leaves as well. A segment is what one writer writes
+between its start and its end or its first failure: writers never wait for one another.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+from sharing.classes import names_of
+from svckit.clock import wire
+from svckit.disclosure import Disclosed
+from svckit.ids import new_id
+from svckit.merkle import leaf_hash
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_SEGMENT = 16
+_SEQ = 10
+API, WEBHOOK, TOKEN = "api", "webhook", "token"
+# writers of events take turns in one segment of their own: see `ledger.events`
+EVENTS_SEGMENT = "00000000webh00ks"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, attempt or refusal: who asked, how and why, and what it tells of whom."""
+
+    organisation_id: str
+    client_id: str
+    actor: str
+    purpose: str
+    channel: str
+    method: str
+    status: int
+    trace_id: str
+    items: tuple[Disclosed, ...]
+
+
+class Bases(NamedTuple):
+    """Why it could be told: grants with their agreements, and the person's permits."""
+
+    grants: Sequence[dict[str, Any]] = ()
+    consents: Sequence[dict[str, Any]] = ()
+
+
+class Entry(NamedTuple):
+    """A row of the table; the columns beside the body only find it."""
+
+    id: str
+    at: datetime
+    custodian_id: str | None
+    person_id: str | None
+    organisation_id: str
+    denied: bool
+    classes: int
+    body: str
+
+
+def new_segment() -> str:
+    """Return a segment that no other writer has."""
+    return new_id("seg")[4 : 4 + _SEGMENT]
+
+
+def entry_id(segment: str, seq: int) -> str:
+    """Return the id of a segment's entry; ids of a segment sort as its entries do."""
+    digits = []
+    for _ in range(_SEQ):
+        seq, digit = divmod(seq, 32)
+        digits.append(_ALPHABET[digit])
+    return f"led_{segment}{''.join(reversed(digits))}"
+
+
+def place(entry: str) -> tuple[str, int]:
+    """Return segment and number of an entry's id."""
+    seq = 0
+    for letter in entry[4 + _SEGMENT :]:
+        seq = seq * 32 + _ALPHABET.index(letter)
+    return entry[4 : 4 + _SEGMENT], seq
+
+
+def genesis(segment: str) -> str:
+    """Return what the first entry of a segment names as the one before it."""
+    return hashlib.sha256(f"careloop-ledger {segment}".encode()).hexdigest()
+
+
+class Chain:
+    """The end of one segment; entries are added in the order in which they will be committed."""
+
+    def __init__(self, segment: str, seq: int = 0, head: str | None = None) -> None:
+        self.segment = segment
+        self._seq = seq
+        self._head = head or genesis(segment)
+
+    def add(self, answer: Answer, item: Disclosed, bases: Bases, at: datetime) -> Entry:
+        """Return the next entry."""
+        self._seq += 1
+        found = entry_id(self.segment, self._seq)
+        body = orjson.dumps(
+            {
+                "id": found,
+                "prev": self._head,
+                "at": wire(at),
+                "outcome": "denied" if item.denied else "disclosed",
+                "organisation": answer.organisation_id,
+                "client": answer.client_id,
+                "actor": answer.actor,
+                "purpose": answer.purpose,
+                "channel": answer.channel,
+                "method": answer.method,
+                "status": answer.status,
+                "trace": answer.trace_id,
+                "kind": item.kind,
+                "rows": item.rows,
+                "custodian": item.custodian_id,
+                "person": item.person_id,
+                "classes": names_of(item.classes),
+                "grants": bases.grants,
+                "consents": bases.consents,
+            },
+            option=orjson.OPT_SORT_KEYS,
+        )
+        self._head = leaf_hash(body).hex()
+        return Entry(
+            found,
+            at,
+            item.custodian_id,
+            item.person_id,
+            answer.organisation_id,
+            item.denied,
+            item.classes,
+            body.decode(),
+        )

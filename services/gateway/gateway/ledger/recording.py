@@ -1,0 +1,103 @@
+"""From the answer of a service, or of our own routes, to the ledger."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.types import Message, Send
+from svckit import disclosure
+from svckit.disclosure import Disclosed
+from svckit.errors import CareloopError, Unavailable
+from svckit.identity import Caller
+from svckit.telemetry import trace_id
+
+from gateway.entries import API, Answer
+from gateway.ledger.writer import Writer
+
+# what the door itself refuses: a scope, before any row is looked at
+REFUSED = {disclosure.HEADER: b"!-||0|"}
+Before = Callable[[int, Mapping[bytes, bytes]], Awaitable[None]]
+
+
+class _Session(Protocol):
+    @property
+    def caller(self) -> Caller: ...
+
+
+class _Answered(Protocol):
+    """What the edge knows of an answer that has not left."""
+
+    @property
+    def session(self) -> _Session: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def internal(self) -> Mapping[bytes, bytes]: ...
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Awaited before the first byte of an answer leaves."""
+
+    writer: Writer
+
+    async def __call__(self, answered: _Answered) -> None:
+        """Enter what the answer discloses or refuses. Raises Unavailable when that cannot be."""
+        told = answered.internal.get(disclosure.HEADER)
+        if told is None:
+            return
+        caller = answered.session.caller
+        try:
+            found = disclosure.decode([told])
+            items = tuple(each for each in found if each.custodian_id != caller.organisation_id)
+        except ValueError as error:
+            raise Unavailable("The answer cannot be entered into the ledger.") from error
+        if items:
+            await self.writer.record(answer_of(caller, answered.method, answered.status, items))
+
+
+class Held:
+    """Sends an answer of our own routes, once it is entered; else none of it."""
+
+    def __init__(self, send: Send, before: Before | None) -> None:
+        self._send = send
+        self._before = before
+        self._fault: CareloopError | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = message.get("headers", ())
+            lines = [value for name, value in given if name == disclosure.HEADER]
+            told = {disclosure.HEADER: b";".join(lines)} if lines else {}
+            message = {**message, "headers": [pair for pair in given if pair[0] not in told]}
+            try:
+                if self._before:
+                    await self._before(message["status"], told)
+            except CareloopError as error:
+                # raised here it would be answered by the route, with what is held back
+                self._fault = error
+        if self._fault is None:
+            await self._send(message)
+
+    def check(self) -> None:
+        """Raise what kept the answer back."""
+        if self._fault is not None:
+            raise self._fault
+
+
+def answer_of(
+    caller: Caller, method: str, status: int, items: tuple[Disclosed, ...], channel: str = API
+) -> Answer:
+    return Answer(
+        caller.organisation_id,
+        caller.client_id,
+        caller.actor,
+        caller.purpose,
+        channel,
+        method,
+        status,
+        trace_id(),
+        items,
+    )
