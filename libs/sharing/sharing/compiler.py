@@ -146,7 +146,7 @@ class Compiler:
         """One row: the classes permitted and denied by the newest directive on each of them."""
         consent = self._tables["consent"]
         classes, decision = consent.c.classes, consent.c.decision
-        newest_first = consent.c.decided_at.desc()
+        newest_first = (consent.c.decided_at.desc(), consent.c.depth.desc())
         newer_permits = (
             func.bit_or(classes)
             .filter(decision == "permit")

@@ -30,6 +30,7 @@ from sharing.algebra import (
     Ref,
     Rule,
     Sealed,
+    Side,
     Under,
     When,
 )
@@ -72,7 +73,7 @@ def evaluate(
     """Return what the reader sees of the row at that instant. Pure; same rule as `sql.shared`."""
     if row.custodian_id == reader.organisation_id:
         return Decision(ALL, custodian=True)
-    reading = _Reading(facts, reader, row, at, rule or rules.current())
+    reading = Reading(facts, reader, row, at, rule or rules.current())
     traces = tuple(reading.trace(grant) for grant in facts.grants)
     party = reader.organisation_id in row.parties
     mask = ALL if party else DataClass.ENVELOPE
@@ -92,7 +93,7 @@ def evaluate(
     )
 
 
-class _Reading:
+class Reading:
     """One walk over the rule for one reader, row and instant."""
 
     def __init__(self, facts: Facts, reader: Reader, row: Row, at: datetime, rule: Rule) -> None:
@@ -104,6 +105,13 @@ class _Reading:
             seal.case_id for seal in facts.seals if self._counts(rule.seals, "seal", seal)
         )
 
+    def answers(
+        self, clauses: tuple[Clause, ...], side: Side, record: Any
+    ) -> tuple[tuple[str, bool], ...]:
+        """Return what each clause says of one record."""
+        sides = {**self._sides, side: record}
+        return tuple((one.name, self._true(one.condition, sides)) for one in clauses)
+
     def _counts(self, clauses: tuple[Clause, ...], side: str, record: Any) -> bool:
         sides = {**self._sides, side: record}
         return all(self._true(clause.condition, sides) for clause in clauses)
@@ -114,8 +122,10 @@ class _Reading:
             for consent in self._facts.consents
             if self._counts(self._rule.directives, "consent", consent)
         ]
-        # oldest first, deny after permit at equal time: the last word on a class stays
-        for consent in sorted(counted, key=lambda one: (one.decided_at, one.decision == "deny")):
+        # oldest first, then the deeper, deny after permit: the last word on a class stays
+        for consent in sorted(
+            counted, key=lambda one: (one.decided_at, one.depth, one.decision == "deny")
+        ):
             other = "deny" if consent.decision == "permit" else "permit"
             self._directed[consent.decision] |= DataClass(consent.classes)
             self._directed[other] &= ~DataClass(consent.classes)

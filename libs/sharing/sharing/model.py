@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from sharing.confidentiality import NORMAL
+from sharing.confidentiality import HIGHEST, NORMAL
 
 Basis = Literal["consent", "referral", "care-team", "treatment", "emergency", "legal"]
 
@@ -93,7 +93,11 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """One directive of a person; `recipient_id` None: whoever asks."""
+    """One directive of a person; `recipient_id` None: whoever asks.
+
+    A consent of several directives is one record each, with ids `con_…`, `con_….1` and so on and one
+    `decided_at`: of those the deepest counts. `confidentiality` is the highest rank it reaches.
+    """
 
     id: str
     person_id: str
@@ -106,6 +110,8 @@ class Consent:
     decided_at: datetime
     active: bool = True
     version: str = "1"
+    depth: int = 0
+    confidentiality: int = HIGHEST
 
 
 @dataclass(frozen=True, slots=True)

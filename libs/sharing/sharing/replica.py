@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Select, Table, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import rights
@@ -103,6 +103,8 @@ def _opening(noun: str, on_grant: OnGrant | None) -> Handler:
         values = _columns(noun, received.data)
         if noun == "consent":
             values.setdefault("active", True)
+            await _put_directives(tx, values, received.data)
+            return
         await _put(tx, _TABLES[noun], values)
         await _told(tx, noun, values["id"], on_grant)
 
@@ -119,10 +121,31 @@ def _closing(noun: str, on_grant: OnGrant | None) -> Handler:
         else:
             values["valid_to"] = min(values.get("valid_to") or received.time, received.time)
         table = _TABLES[noun]
-        await tx.execute(update(table).where(table.c.id == values["id"]).values(values))
+        which = table.c.id == values["id"]
+        if noun == "consent":
+            which = or_(which, _further(values["id"]))
+            values = {"active": False}
+        await tx.execute(update(table).where(which).values(values))
         await _told(tx, noun, values["id"], on_grant)
 
     return apply
+
+
+def _further(consent_id: str) -> ColumnElement[bool]:
+    """The directives of a consent after its first."""
+    return tables.consent.c.id.startswith(f"{consent_id}.", autoescape=True)
+
+
+async def _put_directives(
+    tx: AsyncSession, values: dict[str, Any], data: Mapping[str, Any]
+) -> None:
+    """Write a consent as one record a directive, in place of all that it said before."""
+    said = data["change"].get("directives") or [{}]
+    await tx.execute(delete(tables.consent).where(_further(values["id"])))
+    for place, directive in enumerate(said):
+        own = _columns("consent", {"id": values["id"], "change": directive})
+        name = {"id": f"{values['id']}.{place}"} if place else {}
+        await _put(tx, tables.consent, {**values, **own, **name})
 
 
 async def _told(tx: AsyncSession, noun: str, record_id: str, on_grant: OnGrant | None) -> None:

@@ -125,6 +125,10 @@ _DIRECTIVES = (
         ),
     ),
     Clause("directive covers the purpose", Covers(Ref("consent", "purposes"))),
+    Clause(
+        "directive reaches the confidentiality",
+        AtMost(Ref("row", "confidentiality"), Ref("consent", "confidentiality")),
+    ),
     Clause("directive is in force", _period("consent")),
 )
 

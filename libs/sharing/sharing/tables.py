@@ -118,6 +118,10 @@ consent = Table(
     Column("decided_at", _INSTANT, nullable=False),
     Column("active", Boolean, nullable=False),
     _version(),
+    # of two directives decided at the same instant the deeper counts
+    Column("depth", SmallInteger, nullable=False, server_default=text("0")),
+    # the highest rank of a row that it reaches: V
+    Column("confidentiality", SmallInteger, nullable=False, server_default=text("5")),
     CheckConstraint("decision IN ('permit','deny')", name="decision"),
     Index("ix_sharing_consent_person", "person_id", "decided_at"),
 )
