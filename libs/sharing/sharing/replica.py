@@ -126,7 +126,7 @@ def _closing(noun: str, on_grant: OnGrant | None) -> Handler:
             which = or_(which, _further(values["id"]))
             values = {"active": False}
         await tx.execute(update(table).where(which).values(values))
-        await _told(tx, noun, values["id"], on_grant)
+        await _told(tx, noun, received.data["id"], on_grant)
 
     return apply
 

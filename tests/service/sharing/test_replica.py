@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from sharing import Organisation, evaluate, mask_of, names_of, purposes, replica, sql, tables
-from sharing.classes import UnknownClass
+from sharing.classes import NAMES, UnknownClass
 from sharing.model import Row
 from sqlalchemy import delete, func, literal, select
 from svckit.clock import now, wire
@@ -259,3 +259,37 @@ async def test_what_an_agreement_says_of_confidentiality_and_version_is_kept(tx)
     assert (agreement.confidentiality, agreement.legal_basis) == (4, "164.506")
     assert agreement.version == "sha256:ab"
     assert [one.version for one in (*facts.grants, *facts.consents)] == ["7", "1"]
+
+
+def nested(decision, depth, classes):
+    return {
+        "decision": decision,
+        "depth": depth,
+        "recipient_id": None,
+        "purposes": ["TREAT"],
+        "classes": classes,
+        "confidentiality": "V",
+        "valid_from": wire(START),
+        "valid_to": None,
+    }
+
+
+def directed(verb, *directives):
+    first = {name: value for name, value in directives[0].items() if name != "depth"}
+    change = {**first, "decided_at": wire(START), "active": True, "directives": list(directives)}
+    return received(f"consent.{verb}", "con_n", change, person_id="per_1")
+
+
+async def test_a_consent_of_several_directives_comes_and_goes_as_one(tx):
+    everything = granted(classes=["coordination", "needs", "notes"])
+    await take(tx, agreed(), everything)
+    assert await seen(tx) == ["coordination", "needs"]
+    base, exception = nested("deny", 0, list(NAMES)), nested("permit", 1, ["needs", "notes"])
+    await take(tx, directed("recorded", base, exception, nested("deny", 2, ["needs"])))
+    assert await seen(tx) == ["notes"]
+    await take(tx, directed("recorded", base, exception))
+    assert await seen(tx) == ["needs", "notes"]
+    await take(tx, directed("withdrawn", base, exception))
+    assert await seen(tx) == ["coordination", "needs"]
+    kept = await tx.execute(select(tables.consent.c.id, tables.consent.c.active))
+    assert {tuple(row) for row in kept} == {("con_n", False), ("con_n.1", False)}

@@ -65,12 +65,20 @@ def word_on(name, consents, reader, row, now):
             continue
         if not in_period(consent, now) or not covers(consent["purposes"], reader["purpose"]):
             continue
+        if RANKS.index(row.get("confidentiality", "N")) > RANKS.index(
+            consent.get("confidentiality", "V")
+        ):
+            continue
         if name in consent["classes"]:
             heard.append(consent)
     if not heard:
         return None
-    newest = max(consent["decided_at"] for consent in heard)
-    last = [consent["decision"] for consent in heard if consent["decided_at"] == newest]
+
+    def order(consent):
+        return consent["decided_at"], consent.get("depth", 0)
+
+    newest = max(order(consent) for consent in heard)
+    last = [consent["decision"] for consent in heard if order(consent) == newest]
     return "deny" if "deny" in last else "permit"
 
 

@@ -1,0 +1,21 @@
+"""nest directives.
+
+Revision ID: a1c0de5d0001
+Revises: 5b761dd6c996
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "a1c0de5d0001"
+down_revision = "5b761dd6c996"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    for name, default in (("depth", "0"), ("confidentiality", "5")):
+        op.add_column(
+            "sharing_consent",
+            sa.Column(name, sa.SmallInteger(), server_default=sa.text(default), nullable=False),
+        )
