@@ -266,11 +266,12 @@ def process_of(
 
 
 @contextlib.contextmanager
-def replica(of: Gateway, log: Path) -> Iterator[str]:
+def replica(of: Gateway, log: Path, **settings: str) -> Iterator[str]:
     """Run a second gateway on the same database, keys and issuer; yield its address."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with process_of("api", {**of.environment, "GATEWAY_PORT": str(port)}, url, log):
+    own = {f"GATEWAY_{name.upper()}": value for name, value in settings.items()}
+    with process_of("api", {**of.environment, "GATEWAY_PORT": str(port), **own}, url, log):
         yield url
 
 
