@@ -23,7 +23,7 @@ from svckit.errors import (
 from svckit.problems import render
 from svckit.telemetry import continue_from, span, traceparent
 
-from gateway import domain, proxy
+from gateway import body, domain, proxy
 from gateway.ledger.recording import REFUSED, Before, Held
 from gateway.limits import RateLimit
 from gateway.possession import Possession
@@ -102,7 +102,7 @@ class Exchange:
             return
         small = self.declared is not None and self.declared <= _SMALL
         if small and self._more_body:
-            await proxy.drain(self.receive, limit=_SMALL, timeout_s=_SMALL_S)
+            await body.drain(self.receive, limit=_SMALL, timeout_s=_SMALL_S)
         response = render(error)
         if self._more_body:
             response.headers["Connection"] = "close"
@@ -111,11 +111,11 @@ class Exchange:
             "status": response.status_code,
             "headers": response.raw_headers,
         }
-        body = b"" if self.method == "HEAD" else bytes(response.body)
+        content = b"" if self.method == "HEAD" else bytes(response.body)
         await self.send(start)
-        await self.send({"type": "http.response.body", "body": body, "more_body": True})
+        await self.send({"type": "http.response.body", "body": content, "more_body": True})
         if self._more_body and not small:
-            await proxy.drain(self.receive, limit=_DRAIN_BYTES, timeout_s=_DRAIN_S)
+            await body.drain(self.receive, limit=_DRAIN_BYTES, timeout_s=_DRAIN_S)
         await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -227,10 +227,11 @@ class Edge:
         identity = self._tokens.internal(session, route.service)
         await self._proxy.forward(
             route.service,
-            identity,
             exchange.scope,
             exchange.receive,
             exchange.send,
+            identity=identity,
+            trace=traceparent().encode(),
             limit=limit,
             before=before,
         )
@@ -259,10 +260,10 @@ class Edge:
         self._check_length(exchange, limit)
         receive: Receive = exchange.receive
         if exchange.declared != 0:
-            body = await proxy.read_whole(
+            found = await body.read_whole(
                 exchange.receive, limit=limit, timeout_s=self._settings.body_timeout_s
             )
-            receive = proxy.replayed(body)
+            receive = body.replayed(found)
         headers = [
             # what a bound token needed has been shown: inside there is one scheme
             (name, b"Bearer" + value[4:] if _is_dpop(name, value) else value)
@@ -277,16 +278,16 @@ class Edge:
     @staticmethod
     def _check_length(exchange: Exchange, limit: int) -> None:
         if (exchange.declared or 0) > limit:
-            raise proxy.too_large(limit)
+            raise body.too_large(limit)
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[None]:
-        await self._proxy.open()
+        self._proxy.open()
         try:
             async with self._revocations.running():
                 yield
         finally:
-            await self._proxy.close()
+            self._proxy.close()
 
 
 def _is_dpop(name: bytes, value: bytes) -> bool:

@@ -6,13 +6,14 @@ trailers merged into the request's headers, several Host fields and absolute tar
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.certificates import thumbprint
+from gateway.proxy import GONE
 
 HEAD_S = 5.0
 MAX_HEAD = 16 * 1024
@@ -58,6 +59,9 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
+        if not self._idle:
+            # uvicorn's send says nothing of it: who streams an answer looks here
+            cast("dict[str, Any]", self.cycle.scope)[GONE] = True
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

@@ -30,14 +30,16 @@ class Settings(ServiceSettings):
     # requests one organisation may send in each window, per gateway process
     rate_limit: int = Field(default=60_000, ge=1)
     rate_window_s: int = Field(default=60, ge=1)
-    # sockets to the services; more concurrent requests than this wait
-    upstream_connections: int = Field(default=256, ge=1)
+    # sockets to each service; more concurrent requests than this wait
+    upstream_connections: int = Field(default=128, ge=1)
     # a service that does not accept within this is taken for away
     connect_timeout_s: float = Field(default=2.0, gt=0)
     # a service that sends nothing for this long is taken for away
     upstream_timeout_s: float = Field(default=30.0, gt=0)
     # a partner that sends nothing of its body for this long gets 408; that takes nothing is cut off
     body_timeout_s: float = Field(default=30.0, gt=0)
+    # how often what has gathered in the ledger is sealed; until then an entry has no proof
+    ledger_seal_s: float = Field(default=60.0, gt=0, le=3600)
     # how often revocations are looked up, were the database's word of them to get lost
     revocation_poll_s: float = Field(default=0.5, gt=0, le=1)
     # whether a DPoP proof must carry our nonce: without, a proof can be made in advance
