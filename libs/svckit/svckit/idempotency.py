@@ -35,12 +35,13 @@ class Reply:
     status: int = 200
     version: int | None = None
     location: str | None = None
+    media_type: str = "application/json"
 
     def response(self) -> Response:
         return _response(self.status, self.headers(), self.encoded())
 
     def headers(self) -> dict[str, str]:
-        found = {} if self.body is None else {"Content-Type": "application/json"}
+        found = {} if self.body is None else {"Content-Type": self.media_type}
         if self.version is not None:
             found["ETag"] = f'"{self.version}"'
         if self.location:

@@ -12,6 +12,7 @@ from svckit.clock import wire
 from svckit.identity import Caller
 from svckit.outbox import Event, record
 
+from gateway.fhir import Directive, restored, single
 from gateway.models import Agreement, Consent, EmergencyAccess, Grant, Organisation
 
 TOPIC = "sharing.v1"
@@ -63,6 +64,7 @@ async def consent(tx: AsyncSession, verb: str, row: Consent, caller: Caller) -> 
         "purposes": row.purposes,
         "valid_from": wire(row.valid_from),
         "valid_to": row.valid_to and wire(row.valid_to),
+        "directives": [one.stored(row.decided_at) for one in directives_of(row)],
         "decided_at": wire(row.decided_at),
         "active": row.active,
     }
@@ -70,6 +72,15 @@ async def consent(tx: AsyncSession, verb: str, row: Consent, caller: Caller) -> 
     data = _data(row, row.custodian_id, parties, f"/v1/consents/{row.id}", change)
     data |= {"person_id": row.person_id, "classes": list(NAMES)}
     await _record(tx, f"consent.{verb}", row.person_id, data, caller)
+
+
+def directives_of(row: Consent) -> list[Directive]:
+    """Return all that a consent says, the first first."""
+    if row.directives:
+        return [restored(stored) for stored in row.directives]
+    decision = row.decision.value
+    reach = (row.purposes, row.classes, row.valid_from, row.valid_to)
+    return [single(decision, row.recipient_id, *reach)]
 
 
 async def grant(tx: AsyncSession, verb: str, row: Grant, caller: Caller | None) -> None:

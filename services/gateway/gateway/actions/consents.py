@@ -1,6 +1,9 @@
 """Consents: what a person decided, recorded by an organisation that knows the person."""
 
 import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import audit
@@ -14,7 +17,8 @@ from svckit.ids import new_id
 from gateway import events, queries
 from gateway.actions import grants
 from gateway.domain import Basis, ConsentWithdrawn, Decision
-from gateway.models import Consent
+from gateway.fhir import Directive, Read, Reference, named_recipients, single
+from gateway.models import Consent, Person
 from gateway.schemas import ConsentIn
 
 _POLL_S = 0.05
@@ -38,27 +42,70 @@ async def record(tx: AsyncSession, caller: Caller, body: ConsentIn) -> Consent:
 
     Raises Invalid: person unknown to the caller, recipient unknown, decided in the future.
     """
-    person = await queries.find_known_person(tx, caller, body.person_id, now())
-    if person is None:
-        raise _fault("person_id", "unknown-person", "There is no such person.")
-    if body.recipient_id and await queries.find_organisation(tx, body.recipient_id) is None:
-        raise _fault("recipient_id", "unknown-organisation", "There is no such organisation.")
     at = now()
-    if body.decided_at and body.decided_at > at:
-        raise _fault("decided_at", "in-the-future", "A decision cannot be recorded beforehand.")
+    decided_at, starts = body.decided_at or at, body.valid_from or at
+    reach = (body.purposes, body.classes, starts, body.valid_to)
+    consent = Decided(
+        person=Reference(body.person_id, "#/person_id"),
+        decided_at=decided_at,
+        decided_pointer="#/decided_at",
+        directives=(single(body.decision.value, body.recipient_id, *reach),),
+        recipients=(Reference(body.recipient_id, "#/recipient_id"),) if body.recipient_id else (),
+    )
+    return await _record(tx, caller, consent, at)
+
+
+async def import_fhir(
+    tx: AsyncSession, caller: Caller, resource: dict[str, Any], found: Read
+) -> Consent:
+    """Record a FHIR R4 Consent as it was read, kept as it came. Raises Invalid as `record`."""
+    at = now()
+    consent = Decided(
+        person=found.person,
+        decided_at=found.decided_at or at,
+        decided_pointer="#/dateTime",
+        directives=found.directives,
+        recipients=found.recipients,
+        custodians=found.custodians,
+        active=found.status == "active",
+        source=resource,
+    )
+    return await _record(tx, caller, consent, at)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision before it is checked against what is known here."""
+
+    person: Reference
+    decided_at: datetime
+    decided_pointer: str
+    directives: tuple[Directive, ...]
+    recipients: tuple[Reference, ...] = ()
+    custodians: tuple[Reference, ...] = ()
+    active: bool = True
+    source: dict[str, Any] | None = None
+
+
+async def _record(tx: AsyncSession, caller: Caller, decided: Decided, at: datetime) -> Consent:
+    person = await _checked(tx, caller, decided, at)
+    first = decided.directives[0]
     row = Consent(
         id=new_id("con"),
         person_id=person.id,
         custodian_id=person.custodian_id,
         recorded_by_id=caller.organisation_id,
-        recipient_id=body.recipient_id,
-        decision=body.decision,
-        classes=body.classes,
-        purposes=body.purposes,
-        valid_from=body.valid_from or at,
-        valid_to=body.valid_to,
-        decided_at=body.decided_at or at,
-        active=True,
+        recipient_id=first.recipient_id,
+        decision=Decision(first.decision),
+        classes=list(first.classes),
+        purposes=list(first.purposes),
+        valid_from=first.valid_from or decided.decided_at,
+        valid_to=first.valid_to,
+        directives=[one.stored(decided.decided_at) for one in decided.directives],
+        recipients=named_recipients(decided.directives),
+        source=decided.source,
+        decided_at=decided.decided_at,
+        active=decided.active,
         version=1,
         created_at=at,
     )
@@ -66,9 +113,27 @@ async def record(tx: AsyncSession, caller: Caller, body: ConsentIn) -> Consent:
     await tx.flush()
     await events.consent(tx, "recorded", row, caller)
     await audit.record(tx, caller, action="consent.record", resource=row.id, version=1)
-    if row.decision == Decision.PERMIT:
-        await grants.permitted(tx, row, row.valid_from)
+    if row.active:
+        await grants.permitted(tx, row, at)
     return row
+
+
+async def _checked(tx: AsyncSession, caller: Caller, decided: Decided, at: datetime) -> Person:
+    """Return the person, known to the caller. Raises Invalid."""
+    person = await queries.find_known_person(tx, caller, decided.person.id, at)
+    if person is None:
+        raise _fault(decided.person.pointer, "unknown-person", "There is no such person.")
+    for named in decided.recipients:
+        if await queries.find_organisation(tx, named.id) is None:
+            raise _fault(named.pointer, "unknown-organisation", "There is no such organisation.")
+    for named in decided.custodians:
+        if named.id != person.custodian_id:
+            detail = "A consent here is about what the person's custodian keeps."
+            raise _fault(named.pointer, "other-custodian", detail)
+    if decided.decided_at > at:
+        detail = "A decision cannot be recorded beforehand."
+        raise _fault(decided.decided_pointer, "in-the-future", detail)
+    return person
 
 
 async def withdraw(tx: AsyncSession, caller: Caller, consent_id: str, expected: int) -> Consent:
@@ -78,6 +143,7 @@ async def withdraw(tx: AsyncSession, caller: Caller, consent_id: str, expected: 
     if not row.active:
         raise ConsentWithdrawn("The consent has been withdrawn already.")
     row.active = False
+    row.updated_at = now()
     row.version += 1
     await tx.flush()
     await events.consent(tx, "withdrawn", row, caller)
@@ -86,7 +152,5 @@ async def withdraw(tx: AsyncSession, caller: Caller, consent_id: str, expected: 
     return row
 
 
-def _fault(field: str, code: str, detail: str) -> Invalid:
-    return Invalid(
-        "The consent cannot be recorded.", errors=[FieldError(f"#/{field}", code, detail)]
-    )
+def _fault(pointer: str, code: str, detail: str) -> Invalid:
+    return Invalid("The consent cannot be recorded.", errors=[FieldError(pointer, code, detail)])

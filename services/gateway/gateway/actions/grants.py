@@ -14,6 +14,7 @@ from svckit.ids import new_id
 
 from gateway import events, queries
 from gateway.domain import ACCEPTED, ASKED, RETURNED, Basis
+from gateway.fhir import named_recipients
 from gateway.models import Agreement, Consent, Grant
 
 
@@ -79,17 +80,29 @@ async def renew(tx: AsyncSession, agreement: Agreement, at: datetime) -> None:
 
 
 async def permitted(tx: AsyncSession, consent: Consent, at: datetime) -> None:
-    """Let the named recipient of a permit see what it names."""
-    if consent.recipient_id is None:
-        return
-    reason = Reason(
-        Basis.CONSENT,
-        consent.id,
-        consent.person_id,
-        purposes=consent.purposes,
-        valid_to=consent.valid_to,
-    )
-    await open_under(tx, consent.custodian_id, consent.recipient_id, consent.classes, reason, at=at)
+    """Let whom a consent permits by name see what it names for it; one grant a recipient.
+
+    The grant reaches as far as all its permits together. What lies between them the consent itself
+    denies: a second permit for the same recipient is an exception to a deny.
+    """
+    said = events.directives_of(consent)
+    for recipient_id in named_recipients(said):
+        permits = [
+            one for one in said if one.decision == "permit" and one.recipient_id == recipient_id
+        ]
+        ends = [one.valid_to for one in permits]
+        starts = [one.valid_from or consent.decided_at for one in permits]
+        reason = Reason(
+            Basis.CONSENT,
+            consent.id,
+            consent.person_id,
+            purposes=sorted({code for one in permits for code in one.purposes}),
+            valid_to=None if None in ends else max(filter(None, ends)),
+        )
+        classes = {name for one in permits for name in one.classes}
+        await open_under(
+            tx, consent.custodian_id, recipient_id, classes, reason, at=max(at, min(starts))
+        )
 
 
 async def referral_requested(tx: AsyncSession, referral: "Referral", at: datetime) -> None:

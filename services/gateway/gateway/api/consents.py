@@ -8,13 +8,20 @@ from svckit.problems import PROBLEMS
 
 from gateway import queries
 from gateway.actions import consents
+from gateway.api import consents_fhir
 from gateway.api.common import MayRead, MayWrite, OfPerson, after_of, changed, created, paged, shown
 from gateway.schemas import ConsentIn, ConsentOut, PageOut
 
 router = APIRouter(prefix="/v1/consents", tags=["consents"])
 
 
-@router.post("", status_code=201, response_model=ConsentOut, responses=PROBLEMS)
+@router.post(
+    "",
+    status_code=201,
+    response_model=ConsentOut,
+    responses=PROBLEMS,
+    openapi_extra=consents_fhir.BODY,
+)
 async def record_consent(
     request: Request, body: ConsentIn, caller: MayWrite, cmd: Create
 ) -> Response:
@@ -24,20 +31,27 @@ async def record_consent(
     return await cmd.run(caller, lambda tx: consents.record(tx, caller, body), created("consents"))
 
 
-@router.get("", response_model=PageOut[ConsentOut], responses=PROBLEMS)
+@router.get("", response_model=PageOut[ConsentOut], responses={**PROBLEMS, **consents_fhir.ANSWER})
 async def list_consents(
-    caller: MayRead, session: Read, page: Paging, person_id: OfPerson = None
+    request: Request, caller: MayRead, session: Read, page: Paging, person_id: OfPerson = None
 ) -> Response:
-    """List the consents one recorded, and those of persons one registered."""
+    """List the consents one recorded, and those of persons one registered; as FHIR, a Bundle."""
     after = after_of(page, caller)
     rows = await queries.list_consents(session, caller, person_id, after, page.limit)
+    if consents_fhir.wanted(request):
+        return consents_fhir.paged(page, caller, rows, request)
     return paged(page, caller, rows)
 
 
-@router.get("/{consent_id}", response_model=ConsentOut, responses=PROBLEMS)
-async def get_consent(consent_id: str, caller: MayRead, session: Read) -> Response:
-    """Read a consent."""
-    return shown(await queries.get_consent(session, caller, consent_id))
+@router.get(
+    "/{consent_id}", response_model=ConsentOut, responses={**PROBLEMS, **consents_fhir.ANSWER}
+)
+async def get_consent(
+    consent_id: str, request: Request, caller: MayRead, session: Read
+) -> Response:
+    """Read a consent, as JSON or as a FHIR R4 Consent."""
+    found = await queries.get_consent(session, caller, consent_id)
+    return consents_fhir.shown(found) if consents_fhir.wanted(request) else shown(found)
 
 
 @router.post("/{consent_id}/withdraw", response_model=ConsentOut, responses=PROBLEMS)

@@ -1,7 +1,7 @@
 """FHIR R4 Consent in and out: what a person decided, as a tree of provisions and as directives."""
 
 from gateway.fhir.consent import Read, Reference, named_recipients, read
-from gateway.fhir.directive import Directive, restored, said
+from gateway.fhir.directive import Directive, restored, said, single
 from gateway.fhir.export import MEDIA_TYPE, bundle, consent
 from gateway.fhir.reading import Inexpressible
 
@@ -17,4 +17,5 @@ __all__ = [
     "read",
     "restored",
     "said",
+    "single",
 ]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sharing import purposes
-from sharing.classes import DataClass, mask_of
+from sharing.classes import NAMES, DataClass, mask_of
 from sharing.confidentiality import HIGHEST, code_of, rank
 from svckit.clock import wire
 
@@ -63,6 +63,29 @@ def restored(stored: dict[str, Any]) -> Directive:
         confidentiality=rank(stored["confidentiality"]),
         valid_from=datetime.fromisoformat(stored["valid_from"]),
         valid_to=datetime.fromisoformat(ends) if ends else None,
+    )
+
+
+def single(  # noqa: PLR0917 - one parameter a column
+    decision: str,
+    recipient_id: str | None,
+    purpose_codes: Iterable[str],
+    classes: Iterable[str],
+    valid_from: datetime | None,
+    valid_to: datetime | None,
+) -> Directive:
+    """Return a consent that says one thing; a deny that names no purpose or class is of all."""
+    everything = decision == "deny"
+    named, meant = tuple(purpose_codes), tuple(classes)
+    every = tuple(code for code in purposes.CODES if len(purposes.lineage(code)) == 1)
+    return Directive(
+        decision="deny" if everything else "permit",
+        depth=0,
+        recipient_id=recipient_id,
+        purposes=named or (every if everything else ()),
+        classes=meant or (tuple(NAMES) if everything else ()),
+        valid_from=valid_from,
+        valid_to=valid_to,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -197,6 +197,13 @@ async def standing_grants(tx: AsyncSession, agreement: Agreement, at: datetime) 
     return (await tx.scalars(query)).all()
 
 
+def _permitted_by_name(agreement: Agreement) -> ColumnElement[bool]:
+    """Return whether some directive of the consent permits a recipient of the agreement."""
+    named = func.jsonb_array_elements_text(Consent.recipients).table_valued("value")
+    found = select(literal(1)).select_from(named).where(_parties(agreement, named.c.value))
+    return found.correlate(Consent).exists()
+
+
 async def standing_permits(
     tx: AsyncSession, agreement: Agreement, at: datetime
 ) -> Sequence[Consent]:
@@ -205,10 +212,15 @@ async def standing_permits(
         select(Consent)
         .where(
             Consent.custodian_id == agreement.custodian_id,
-            _parties(agreement, Consent.recipient_id),
             Consent.active,
-            Consent.decision == Decision.PERMIT,
-            or_(Consent.valid_to.is_(None), Consent.valid_to > at),
+            or_(
+                and_(
+                    Consent.decision == Decision.PERMIT,
+                    _parties(agreement, Consent.recipient_id),
+                    or_(Consent.valid_to.is_(None), Consent.valid_to > at),
+                ),
+                _permitted_by_name(agreement),
+            ),
         )
         .order_by(Consent.id)
     )
