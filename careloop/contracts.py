@@ -1,4 +1,4 @@
-"""`python -m careloop.contracts` writes `contracts/openapi` and `contracts/asyncapi.yaml`."""
+"""`python -m careloop.contracts` writes `contracts/openapi`, `contracts/asyncapi.yaml`, `fields.json`."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from svckit.testing import environment
 
-from careloop import asyncapi
+from careloop import asyncapi, fields
 
 FOLDER = Path(__file__).resolve().parent.parent / "contracts" / "openapi"
 PACKAGES = {
@@ -38,6 +38,7 @@ def write() -> None:
     with ThreadPoolExecutor(2) as pool:
         for name, found in zip(PACKAGES.values(), pool.map(document, PACKAGES), strict=True):
             (FOLDER / f"{name}.v1.json").write_bytes(found)
+    fields.write(FOLDER)
 
 
 if __name__ == "__main__":

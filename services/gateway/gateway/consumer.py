@@ -1,6 +1,7 @@
 """What the gateway does when the others tell it something: its own table of reactions.
 
 person.registered                    note who knows the person
+case.opened, sealed, unsealed        note whose case it is, and whether it is closed to others
 care-team.joined, left               open, end the grants of a member
 referral.requested                   open what is asked for
 referral.accepted                    widen it, open the way back
@@ -17,12 +18,29 @@ from svckit.cloudevents import Received
 from gateway import queries
 from gateway.actions import grants
 from gateway.domain import Basis
+from gateway.queries import facts
 
 TOPICS = ("case.v1", "referral.v1")
 
 
 async def person_registered(tx: AsyncSession, received: Received) -> None:
     await queries.put_person(tx, received.data["id"], received.data["custodian_id"])
+
+
+async def case_opened(tx: AsyncSession, received: Received) -> None:
+    data = received.data
+    await facts.put_case(tx, data["id"], data["custodian_id"], data["person_id"])
+
+
+async def case_sealed(tx: AsyncSession, received: Received) -> None:
+    data = received.data
+    whose = data["id"], data["custodian_id"], data["person_id"]
+    await facts.seal_case(tx, *whose, received.time)
+
+
+async def case_unsealed(tx: AsyncSession, received: Received) -> None:
+    data = received.data
+    await facts.seal_case(tx, data["id"], data["custodian_id"], data["person_id"], None)
 
 
 async def care_team_joined(tx: AsyncSession, received: Received) -> None:
@@ -65,6 +83,9 @@ def _referral(received: Received) -> grants.Referral:
 
 HANDLERS: dict[str, Callable[[AsyncSession, Received], Awaitable[None]]] = {
     "org.careloop.person.registered.v1": person_registered,
+    "org.careloop.case.opened.v1": case_opened,
+    "org.careloop.case.sealed.v1": case_sealed,
+    "org.careloop.case.unsealed.v1": case_unsealed,
     "org.careloop.care-team.joined.v1": care_team_joined,
     "org.careloop.care-team.left.v1": care_team_left,
     "org.careloop.referral.requested.v1": referral_requested,

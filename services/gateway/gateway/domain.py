@@ -51,6 +51,17 @@ class Algorithm(StrEnum):
     EDDSA = "EdDSA"
 
 
+class SubjectAlgorithm(StrEnum):
+    """Signatures of a partner's identity provider; each provider has exactly those it names."""
+
+    RS256 = "RS256"
+    RS384 = "RS384"
+    PS256 = "PS256"
+    ES256 = "ES256"
+    ES384 = "ES384"
+    EDDSA = "EdDSA"
+
+
 class SenderConstraint(StrEnum):
     """What a client's tokens are bound to: a key it proves (RFC 9449), a certificate (RFC 8705)."""
 
@@ -74,13 +85,18 @@ class Scope(StrEnum):
     WEBHOOKS_WRITE = "webhooks.write"
     SHARING_READ = "sharing.read"
     SHARING_WRITE = "sharing.write"
+    LEDGER_READ = "ledger.read"
+    LEDGER_AUDIT = "ledger.audit"
     ADMIN = "admin"
+
+
+_COORDINATOR_ALONE = {Scope.ADMIN.value, Scope.LEDGER_AUDIT.value}
 
 
 def scopes_of(kind: str) -> frozenset[str]:
     """Return what a client of such an organisation may hold at most."""
     found = frozenset(scope.value for scope in Scope)
-    return found if kind == OrganisationKind.COORDINATOR else found - {Scope.ADMIN.value}
+    return found if kind == OrganisationKind.COORDINATOR else found - _COORDINATOR_ALONE
 
 
 READING = frozenset({"GET", "HEAD"})
@@ -120,10 +136,13 @@ _ROUTES = (
     _route("deliveries", "notify-svc", "events.read webhooks.write", "webhooks.write"),
     _route("organisations", None, "sharing.read admin", "admin"),
     _route("clients", None, "sharing.read admin", "admin"),
+    _route("trusted-issuers", None, "admin", "admin"),
+    _route("registration-tokens", None, "admin", "admin"),
     _route("agreements", None, "sharing.read admin", "admin"),
     _route("consents", None, "sharing.read", "sharing.write"),
     _route("grants", None, "sharing.read", "sharing.write"),
-    _route("access", None, "sharing.read", "sharing.read"),
+    _route("access", None, "sharing.read", "sharing.read admin"),
+    _route("ledger", None, "ledger.read", "ledger.read"),
     _route("emergency-accesses", None, "sharing.read", "sharing.write"),
 )
 _BY_RESOURCE = {route.resource: route for route in _ROUTES}
@@ -134,6 +153,7 @@ OPEN = frozenset(
         "/oauth/token",
         "/oauth/introspect",
         "/oauth/revoke",
+        "/oauth/register",
         "/.well-known/oauth-authorization-server",
         "/.well-known/smart-configuration",
         "/.well-known/jwks.json",
@@ -144,6 +164,9 @@ OPEN = frozenset(
     }
 )
 
+# a registration is read and changed with a token of its own (RFC 7592)
+_REGISTRATION = re.compile(r"/oauth/register/cli_[0-9a-z]{26}")
+
 # No escapes, no empty or dot segments: one spelling per resource, so that what was authorised is
 # byte for byte what the service routes.
 _CANONICAL = re.compile(rb"/|(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
@@ -153,6 +176,13 @@ _MAX_PATH = 1024
 def is_canonical(raw_path: bytes) -> bool:
     """Tell whether a path as received is in the only spelling we route."""
     return len(raw_path) <= _MAX_PATH and _CANONICAL.fullmatch(raw_path) is not None
+
+
+def opened(path: str) -> str | None:
+    """Return the resource of a canonical path that needs no access token, None for any other."""
+    if path in OPEN:
+        return path
+    return "/oauth/register" if _REGISTRATION.fullmatch(path) else None
 
 
 def route_of(path: str) -> Route:

@@ -25,7 +25,7 @@ from gateway.actions import grants
 from gateway.domain import AccessEnded, AlreadyReviewed, Basis, NoAgreement, Outcome
 from gateway.models import EmergencyAccess
 from gateway.queries import emergencies
-from gateway.schemas import EmergencyAccessIn, ReviewIn
+from gateway.schemas.emergencies import EmergencyAccessIn, ReviewIn
 
 _OVERDUE = Gauge("careloop_emergency_reviews_overdue", "Emergency accesses not reviewed in time")
 _LOOK_S = 5.0

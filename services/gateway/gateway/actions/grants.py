@@ -51,13 +51,15 @@ async def open_under(
         for g in await queries.grants_of(tx, reason.basis, reason.basis_id)
     }
     for agreement in await queries.agreements_in_force(tx, custodian_id, recipient, at):
-        wanted = set(agreement.classes) if classes is None else set(classes)
-        shown = [name for name in agreement.classes if name in wanted]
+        wanted = None if classes is None else sorted(classes)
+        shown = [name for name in agreement.classes if wanted is None or name in wanted]
+        purposes = _purposes(agreement, reason.purposes)
         found = standing.get((agreement.id, recipient_id))
         if found is not None:
-            await _widen(tx, found, shown)
-        elif shown and (purposes := _purposes(agreement, reason.purposes)):
-            await _open(tx, agreement, reason, recipient_id, at, classes=shown, purposes=purposes)
+            await _widen(tx, found, shown, purposes, wanted)
+        elif shown and purposes:
+            what = {"classes": shown, "purposes": purposes, "wanted": wanted}
+            await _open(tx, agreement, reason, recipient_id, at=at, what=what)
 
 
 async def end(tx: AsyncSession, basis: Basis, basis_id: str, *, at: datetime) -> None:
@@ -73,7 +75,7 @@ async def renew(tx: AsyncSession, agreement: Agreement, at: datetime) -> None:
         reason = Reason(
             grant.basis, grant.basis_id, grant.person_id, grant.case_id, valid_to=grant.valid_to
         )
-        classes = None if grant.basis == Basis.CARE_TEAM else grant.classes
+        classes = None if grant.basis == Basis.CARE_TEAM else grant.wanted or grant.classes
         await open_under(tx, grant.custodian_id, grant.recipient_id, classes, reason, at=starts)
     for consent in await queries.standing_permits(tx, agreement, at):
         await permitted(tx, consent, max(starts, consent.valid_from))
@@ -163,10 +165,9 @@ async def _open(
     agreement: Agreement,
     reason: Reason,
     recipient_id: str,
-    at: datetime,
     *,
-    classes: list[str],
-    purposes: list[str],
+    at: datetime,
+    what: dict[str, list[str] | None],
 ) -> None:
     row = Grant(
         id=new_id("grt"),
@@ -175,8 +176,7 @@ async def _open(
         person_id=reason.person_id,
         case_id=reason.case_id,
         agreement_id=agreement.id,
-        classes=classes,
-        purposes=purposes,
+        **what,
         basis=reason.basis,
         basis_id=reason.basis_id,
         valid_from=at,
@@ -189,10 +189,20 @@ async def _open(
     await events.grant(tx, "opened", row, None)
 
 
-async def _widen(tx: AsyncSession, grant: Grant, classes: list[str]) -> None:
-    added = [name for name in classes if name not in grant.classes]
-    if added:
-        grant.classes = [*grant.classes, *added]
+async def _widen(
+    tx: AsyncSession,
+    grant: Grant,
+    classes: list[str],
+    purposes: list[str],
+    wanted: list[str] | None,
+) -> None:
+    if wanted is not None:
+        grant.wanted = sorted({*(grant.wanted or grant.classes), *wanted})
+    classes = [name for name in classes if name not in grant.classes]
+    purposes = [code for code in purposes if code not in grant.purposes]
+    if classes or purposes:
+        grant.classes = [*grant.classes, *classes]
+        grant.purposes = [*grant.purposes, *purposes]
         await _changed(tx, grant, "changed")
 
 

@@ -16,9 +16,11 @@ router = APIRouter(prefix="/v1/agreements", tags=["agreements"])
 
 @router.post("", status_code=201, response_model=AgreementOut, responses=PROBLEMS)
 async def publish_agreement(body: AgreementIn, caller: Admin, cmd: Create) -> Response:
-    """Put an agreement in force."""
+    """Put an agreement in force; what lets somebody see more needs the difference that was seen."""
     return await cmd.run(
-        caller, lambda tx: agreements.publish(tx, caller, body), created("agreements")
+        caller,
+        lambda tx: agreements.publish_at_once(tx, caller, body, body.diff),
+        created("agreements"),
     )
 
 

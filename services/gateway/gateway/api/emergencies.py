@@ -16,7 +16,8 @@ from gateway.actions import emergencies
 from gateway.api.common import MayRead, MayWrite, after_of
 from gateway.models import EmergencyAccess
 from gateway.queries import emergencies as queries
-from gateway.schemas import EmergencyAccessIn, EmergencyAccessOut, PageOut, ReviewIn
+from gateway.schemas import PageOut
+from gateway.schemas.emergencies import EmergencyAccessIn, EmergencyAccessOut, ReviewIn
 
 router = APIRouter(prefix="/v1/emergency-accesses", tags=["emergency accesses"])
 Standing = Annotated[domain.Review | None, Query()]

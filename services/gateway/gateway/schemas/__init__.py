@@ -15,12 +15,8 @@ from gateway.domain import (
     Algorithm,
     Basis,
     Decision,
-    Emergency,
     OrganisationKind,
-    Outcome,
-    Review,
     Scope,
-    Stage,
     SenderConstraint,
 )
 
@@ -173,74 +169,6 @@ class AgreementIn(AgreementTerms):
     diff: Digest | None = None
 
 
-class DraftIn(AgreementTerms):
-    # the agreement it revises; left out: a new one
-    agreement_id: AnyId | None = None
-
-
-class PublishIn(In):
-    # of the simulated difference that was seen
-    diff: Digest | None = None
-
-
-class DraftOut(Out):
-    id: Annotated[str, Open]
-    agreement_id: Annotated[str | None, Open]
-    base: Annotated[int, Open]
-    stage: Annotated[Stage, Open]
-    sha256: Annotated[str, Open]
-    content: Annotated[dict[str, Any], Open]
-    diff: Annotated[dict[str, Any] | None, Open]
-    drafted_by: Annotated[str, Open]
-    published_by: Annotated[str | None, Open]
-    published_at: Annotated[datetime | None, Open]
-    over_at: Annotated[datetime | None, Open]
-    version: Annotated[int, Open]
-    created_at: Annotated[datetime, Open]
-
-
-class TermOut(Out):
-    """A member of the text that changes."""
-
-    field: Annotated[str, Open]
-    before: Annotated[Any, Open]
-    after: Annotated[Any, Open]
-
-
-class ViewOut(Out):
-    """One row somebody gains or loses classes of; `case_id` null is the person's own record."""
-
-    custodian_id: Annotated[str, Open]
-    person_id: Annotated[str, Open]
-    case_id: Annotated[str | None, Open]
-    classes: Annotated[list[str], Open]
-
-
-class ShareOut(Out):
-    """What one recipient gains or loses for one purpose, counted, with a sample by id."""
-
-    recipient_id: Annotated[str, Open]
-    purpose: Annotated[str, Open]
-    persons: Annotated[int, Open]
-    person_records: Annotated[int, Open]
-    cases: Annotated[int, Open]
-    # class -> in how many rows
-    classes: Annotated[dict[str, int], Open]
-    # resource -> the fields of those classes
-    fields: Annotated[dict[str, list[str]], Open]
-    sample: Annotated[list[ViewOut], Open]
-
-
-class DiffOut(Out):
-    """What a change lets whom see and no longer see, over what is there now."""
-
-    digest: Annotated[str, Open]
-    widens: Annotated[bool, Open]
-    terms: Annotated[list[TermOut], Open]
-    gains: Annotated[list[ShareOut], Open]
-    loses: Annotated[list[ShareOut], Open]
-
-
 class AgreementOut(Out):
     id: Annotated[str, Open]
     custodian_id: Annotated[str, Open]
@@ -328,59 +256,6 @@ class GrantOut(Out):
     basis_id: Annotated[str, Open]
     valid_from: Annotated[datetime, Open]
     valid_to: Annotated[datetime | None, Open]
-    version: Annotated[int, Open]
-    created_at: Annotated[datetime, Open]
-
-
-Words = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-
-
-class EmergencyAccessIn(In):
-    """42 CFR 2.51(c): who is told, where they work, who discloses, and what the emergency is."""
-
-    custodian_id: AnyId
-    person_id: AnyId
-    # left out: every case the custodian has of this person
-    case_id: AnyId | None = None
-    reason_code: Emergency
-    reason_text: Words
-    role: Name
-    personnel_name: Name
-    personnel_affiliation: Name
-    # left out: the custodian, by rule
-    discloser: Name | None = None
-
-
-class ReviewIn(In):
-    outcome: Outcome
-    note: Words
-
-
-class EmergencyAccessOut(Out):
-    id: Annotated[str, Open]
-    custodian_id: Annotated[str, Open]
-    requester_id: Annotated[str, Open]
-    person_id: Annotated[str, Open]
-    case_id: Annotated[str | None, Open]
-    client_id: Annotated[str, Open]
-    actor: Annotated[str, Open]
-    address: Annotated[str, Open]
-    purpose: Annotated[str, Open]
-    role: Annotated[str, Open]
-    reason_code: Annotated[Emergency, Open]
-    reason_text: Annotated[str, Open]
-    personnel_name: Annotated[str, Open]
-    personnel_affiliation: Annotated[str, Open]
-    discloser: Annotated[str, Open]
-    opened_at: Annotated[datetime, Open]
-    ends_at: Annotated[datetime, Open]
-    ended_by_id: Annotated[str | None, Open]
-    review: Annotated[Review, Open]
-    review_due_at: Annotated[datetime, Open]
-    outcome: Annotated[Outcome | None, Open]
-    review_note: Annotated[str | None, Open]
-    reviewed_by: Annotated[str | None, Open]
-    reviewed_at: Annotated[datetime | None, Open]
     version: Annotated[int, Open]
     created_at: Annotated[datetime, Open]
 

@@ -1,0 +1,117 @@
+"""What a change of an agreement or of the policy would change; nothing is."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import sharing
+from sharing import policy, purposes, rule
+from sharing.algebra import Always, Ceiling, Either, Except, Factor, Mask, Rule
+from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.clock import now
+from svckit.errors import FieldError, Invalid
+from svckit.identity import Caller
+
+from gateway import queries
+from gateway.actions import agreements
+from gateway.actions.exposure import Difference, difference, exposure, purposes_of
+from gateway.queries import facts
+from gateway.schemas import AgreementTerms
+
+
+async def of_agreement(
+    tx: AsyncSession, caller: Caller, terms: AgreementTerms, agreement_id: str | None
+) -> Difference:
+    """Return what publishing an agreement would change; the digest is that of its draft."""
+
+    async def attempt() -> Difference:
+        row = await agreements.draft(tx, caller, terms, agreement_id)
+        return await agreements.simulate(tx, caller, row)
+
+    return await _undone(tx, attempt)
+
+
+async def of_end(tx: AsyncSession, caller: Caller, agreement_id: str) -> Difference:
+    """Return what ending an agreement now would change."""
+    standing = await queries.get_agreement(tx, caller, agreement_id)
+    at = now()
+    readers = await agreements.recipients_of(tx, standing)
+    world = await facts.load(
+        tx, custodian_id=standing.custodian_id, recipient_ids=readers, ends_after=at
+    )
+    without = replace(world, agreements={**world.agreements})
+    del without.agreements[agreement_id]
+    asked = purposes_of(world)
+    subject = {"end": agreement_id, "base": standing.version}
+    views = await exposure(world, asked, at), await exposure(without, asked, at)
+    return difference(*views, subject=subject, terms=[], widens=False)
+
+
+async def of_policy(tx: AsyncSession, text: str) -> Difference:
+    """Return what another policy would change for everybody. Raises Invalid."""
+    try:
+        other = policy.parse(text)
+    except policy.PolicyRefused as error:
+        fault = FieldError("#/policy", "policy-refused", str(error))
+        raise Invalid("This is no policy.", errors=[fault]) from None
+    at = now()
+    world = await facts.load(tx, ends_after=at)
+    asked = purposes_of(world, rules=(policy.current(), other))
+    before = await exposure(world, asked, at)
+    after = await exposure(world, asked, at, rule=lambda reader: _under(other, reader))
+    said, says = (one.model_dump(mode="json") for one in (policy.current(), other))
+    terms = [
+        {"field": name, "before": said[name], "after": says[name]}
+        for name in says
+        if said[name] != says[name]
+    ]
+    subject = {"policy": other.digest(), "base": policy.current().digest()}
+    return difference(before, after, subject=subject, terms=terms, widens=_allows_more(other))
+
+
+def _allows_more(other: policy.Policy) -> bool:
+    standing = policy.current()
+    kinds = dict(other.ceilings)
+    ceilings = (
+        other.ceiling(kind, code) & ~standing.ceiling(kind, code)
+        for kind in kinds
+        for code in purposes.CODES
+    )
+    unlabelled = (
+        standing.required_by([label]) & ~other.required_by([label])
+        for label in {*standing.labels, *other.labels, "some other"}
+    )
+    return (
+        any(ceilings)
+        or any(unlabelled)
+        or bool(standing.always_by_consent & ~other.always_by_consent)
+    )
+
+
+def _under(other: policy.Policy, reader: sharing.Organisation) -> Rule:
+    """Return the rule with another policy's ceiling and classes by consent written into it."""
+    ceiling = Always(int(other.ceiling(reader.kind, reader.purpose)))
+    always = policy.current().always_by_consent
+
+    def swapped(mask: Mask) -> Mask:
+        match mask:
+            case Ceiling():
+                return ceiling
+            case Always(found) if found == always:
+                return Always(int(other.always_by_consent))
+            case Either(terms):
+                return Either(tuple(swapped(term) for term in terms))
+            case Except(of):
+                return Except(swapped(of))
+        return mask
+
+    standing = rule.current()
+    factors = tuple(Factor(one.name, swapped(one.mask)) for one in standing.factors)
+    return replace(standing, factors=factors)
+
+
+async def _undone(tx: AsyncSession, attempt: Callable[[], Awaitable[Difference]]) -> Difference:
+    outer = await tx.begin_nested()
+    try:
+        return await attempt()
+    finally:
+        await outer.rollback()
