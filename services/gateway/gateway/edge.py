@@ -8,10 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
-import structlog
 from opentelemetry.trace import SpanKind
-from prometheus_client import Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from svckit.db import Database
 from svckit.errors import (
     BadRequest,
@@ -20,10 +18,10 @@ from svckit.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
-from svckit.problems import render
 from svckit.telemetry import continue_from, span, traceparent
 
-from gateway import body, domain, proxy
+from gateway import access, body, domain, proxy
+from gateway.exchange import Exchange
 from gateway.ledger.recording import REFUSED, Before, Held
 from gateway.limits import RateLimit
 from gateway.possession import Possession
@@ -31,18 +29,6 @@ from gateway.revocations import Follower
 from gateway.settings import Settings
 from gateway.tokens import Session, Tokens
 
-_SECONDS = Histogram(
-    "careloop_gateway_request_seconds",
-    "Time of a request at the edge, by resource and service",
-    ["service", "resource", "method", "status"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)
-_log = structlog.get_logger("access")
-# what a refused client may still send while it learns so: a large upload's worth, not an endless one
-_DRAIN_BYTES = 256 * 1024 * 1024
-_DRAIN_S = 10.0
-_SMALL = 64 * 1024
-_SMALL_S = 0.5
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="careloop"'}
 _SCHEMES = ("bearer", "dpop")
 
@@ -53,70 +39,6 @@ _ALLOW = ", ".join(sorted(domain.METHODS))
 class MethodNotAllowed(CareloopError):
     status = 405
     code = "method-not-allowed"
-
-
-class Exchange:
-    """One request and what became of it."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self._receive = receive
-        self._send = send
-        self.method: str = scope["method"]
-        self.status = 0
-        self.resource = "unmatched"
-        self.service = "gateway"
-        self.organisation_id = ""
-        self.extra: list[tuple[bytes, bytes]] = []
-        # whether more of the body is to come: to wait for it when it is not would wait for ever
-        self._more_body = self.declared != 0
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self._more_body = message.get("more_body", False)
-        return message
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self.extra]
-        await self._send(message)
-
-    def header(self, name: bytes) -> str:
-        for key, value in self.scope["headers"]:
-            if key == name:
-                return str(value.decode("latin-1"))
-        return ""
-
-    @property
-    def declared(self) -> int | None:
-        """The declared length of the body, 0 for none, None when it comes in chunks."""
-        if self.header(b"transfer-encoding"):
-            return None
-        length = self.header(b"content-length")
-        return int(length) if length else 0
-
-    async def refuse(self, error: CareloopError) -> None:
-        """Answer with the problem; a client in the middle of a large body gets to read it."""
-        if self.status:
-            return
-        small = self.declared is not None and self.declared <= _SMALL
-        if small and self._more_body:
-            await body.drain(self.receive, limit=_SMALL, timeout_s=_SMALL_S)
-        response = render(error)
-        if self._more_body:
-            response.headers["Connection"] = "close"
-        start = {
-            "type": "http.response.start",
-            "status": response.status_code,
-            "headers": response.raw_headers,
-        }
-        content = b"" if self.method == "HEAD" else bytes(response.body)
-        await self.send(start)
-        await self.send({"type": "http.response.body", "body": content, "more_body": True})
-        if self._more_body and not small:
-            await body.drain(self.receive, limit=_DRAIN_BYTES, timeout_s=_DRAIN_S)
-        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +79,9 @@ class Edge:
         self._possession = Possession(db, settings, tokens)
         self._revocations = Follower(db, tokens.revoked, settings.revocation_poll_s)
         self._proxy = proxy.Proxy(settings)
+        self._samples = access.Sampler(settings.traces_per_second)
+        self._seconds = access.Seconds()
+        self._lines = access.Lines(settings.log_level)
         self._limit = RateLimit(settings.rate_limit, settings.rate_window_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,31 +93,43 @@ class Edge:
 
     async def _answer(self, exchange: Exchange) -> None:
         started = perf_counter()
+        parent = exchange.header(b"traceparent")
+        try:
+            if self._samples():
+                await self._in_span(exchange, parent)
+            else:
+                exchange.trace = access.unsampled(parent)
+                await self._answered(exchange)
+        finally:
+            took = perf_counter() - started
+            found = (exchange.method, exchange.resource, exchange.service, exchange.status)
+            self._seconds.observe(*found, took)
+            self._lines.add(
+                *found,
+                organisation_id=exchange.organisation_id,
+                took_s=took,
+                trace=exchange.trace,
+            )
+
+    async def _in_span(self, exchange: Exchange, parent: bytes) -> None:
         with (
-            continue_from(exchange.header(b"traceparent")),
+            continue_from(parent.decode("latin-1")),
             span(f"{exchange.method} request", kind=SpanKind.SERVER) as current,
         ):
+            exchange.trace = traceparent().encode("ascii")
             try:
-                await self._handle(exchange)
-            except CareloopError as error:
-                await exchange.refuse(error)
+                await self._answered(exchange)
             finally:
-                took = perf_counter() - started
                 # `/v1/cases/{id}` and its kin are one name: a path holds ids, a resource none
                 current.update_name(f"{exchange.method} {exchange.resource}")
                 current.set_attribute("http.route", exchange.resource)
                 current.set_attribute("http.response.status_code", exchange.status)
-                labels = (exchange.service, exchange.resource, exchange.method)
-                _SECONDS.labels(*labels, str(exchange.status)).observe(took)
-                _log.info(
-                    "request",
-                    method=exchange.method,
-                    resource=exchange.resource,
-                    upstream=exchange.service,
-                    status=exchange.status,
-                    organisation_id=exchange.organisation_id,
-                    ms=round(took * 1000, 1),
-                )
+
+    async def _answered(self, exchange: Exchange) -> None:
+        try:
+            await self._handle(exchange)
+        except CareloopError as error:
+            await exchange.refuse(error)
 
     async def _handle(self, exchange: Exchange) -> None:
         raw_path: bytes = exchange.scope["raw_path"]
@@ -201,8 +138,8 @@ class Edge:
         if exchange.header(b"content-encoding"):
             raise UnsupportedMediaType("Send the body without a content coding.")
         path = raw_path.decode("ascii")
-        if path in domain.OPEN:
-            exchange.resource = path
+        if resource := domain.opened(path):
+            exchange.resource = resource
             await self._ours(exchange, None)
             return
         route = domain.route_of(path)
@@ -231,20 +168,22 @@ class Edge:
             exchange.receive,
             exchange.send,
             identity=identity,
-            trace=traceparent().encode(),
+            trace=exchange.trace,
             limit=limit,
             before=before,
         )
 
     def _before(self, exchange: Exchange, session: Session, route: domain.Route) -> Before:
         async def before(status: int, internal: Mapping[bytes, bytes]) -> None:
-            await self._record(Answered(session, route, exchange.method, status, internal))
+            if internal:
+                with exchange.traced():
+                    await self._record(Answered(session, route, exchange.method, status, internal))
 
         return before
 
     async def _authenticated(self, exchange: Exchange) -> Session:
         """Return the session of the token (RFC 6750 s2.1; the header only), with proof if bound."""
-        scheme, _, token = exchange.header(b"authorization").partition(" ")
+        scheme, _, token = exchange.header(b"authorization").decode("latin-1").partition(" ")
         scheme, token = scheme.lower(), token.strip()
         if scheme not in _SCHEMES or not token:
             raise Unauthenticated("An access token is needed.", headers=_CHALLENGE)
@@ -270,7 +209,7 @@ class Edge:
             for name, value in exchange.scope["headers"]
             if name != b"traceparent"
         ]
-        headers.append((b"traceparent", traceparent().encode()))
+        headers.append((b"traceparent", exchange.trace))
         held = Held(exchange.send, before)
         await self._app({**exchange.scope, "headers": headers}, receive, held.send)
         held.check()
@@ -288,6 +227,7 @@ class Edge:
                 yield
         finally:
             self._proxy.close()
+            self._lines.flush()
 
 
 def _is_dpop(name: bytes, value: bytes) -> bool:

@@ -68,8 +68,6 @@ class HardenedProtocol(HttpToolsProtocol):
         if self._dead:
             return
         self._unset_keepalive_if_required()
-        if self._in_head and self._deadline is None:
-            self._expect_head()
         begun = self._head_begun
         try:
             self.parser.feed_data(data)
@@ -79,6 +77,9 @@ class HardenedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(self._refusal or Refusal(HTTPStatus.BAD_REQUEST, "malformed-http"))
             return
+        if self._in_head and self._deadline is None:
+            # between requests uvicorn's clock for idle connections runs as well
+            self._expect_head()
         if begun and self._head_begun:
             # one long field reaches on_header only when it ends: count what is still inside
             self._unparsed_bytes += len(data)
@@ -94,16 +95,16 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        self._guard(self._count, len(url))
+        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._guard(self._count, len(name) + len(value) + 4)
+        self._count(len(name) + len(value) + 4)
         # a trailer: the request has been authorised by its head, nothing may be added to it
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._guard(self._check_head)
+        self._check_head()
         self._in_head = self._head_begun = False
         self._fields_bytes = 0
         self._stop_clock()
@@ -121,39 +122,38 @@ class HardenedProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete
 
-    def _guard(self, check: Any, *args: int) -> None:
-        """Run a check inside a parser callback, whose exceptions the parser would swallow."""
-        try:
-            check(*args)
-        except Refusal as refusal:
-            self._refusal = refusal
-            raise
+    def _wrong(self, refusal: Refusal) -> Refusal:
+        """Keep what is wrong: the parser would swallow what its callbacks raise."""
+        self._refusal = refusal
+        return refusal
 
     def _count(self, size: int) -> None:
         self._fields_bytes += size
         if self._fields_bytes > MAX_HEAD:
-            raise _TOO_LARGE
+            raise self._wrong(_TOO_LARGE)
         if len(self.headers) > MAX_FIELDS:
-            raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too-many-headers")
+            raise self._wrong(
+                Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too-many-headers")
+            )
 
     def _check_head(self) -> None:
         if self.parser.get_method() not in _METHODS:
-            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed")
+            raise self._wrong(Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed"))
         if self.parser.get_http_version() not in ("1.0", "1.1"):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "http-version")
+            raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "http-version"))
         if not self.url.startswith(b"/"):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "target-not-origin-form")
+            raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "target-not-origin-form"))
         names = [name for name, _ in self.headers]
         if names.count(b"host") != 1:
-            raise Refusal(HTTPStatus.BAD_REQUEST, "host-not-single")
-        if any(names.count(name) > 1 for name in _ONCE):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "header-repeated")
+            raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "host-not-single"))
+        if len(set(names)) < len(names) and any(names.count(name) > 1 for name in _ONCE):
+            raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "header-repeated"))
         if b"transfer-encoding" in names:
             coding = dict(self.headers)[b"transfer-encoding"].lower()
             if b"content-length" in names or coding != b"chunked":
-                raise Refusal(HTTPStatus.BAD_REQUEST, "transfer-encoding")
+                raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "transfer-encoding"))
             if self.parser.get_http_version() != "1.1":
-                raise Refusal(HTTPStatus.BAD_REQUEST, "transfer-encoding")
+                raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "transfer-encoding"))
 
     def _expect_head(self) -> None:
         self._stop_clock()

@@ -30,6 +30,8 @@ class Settings(ServiceSettings):
     # requests one organisation may send in each window, per gateway process
     rate_limit: int = Field(default=60_000, ge=1)
     rate_window_s: int = Field(default=60, ge=1)
+    # requests that get a span in each second; the others only pass their trace id on
+    traces_per_second: int = Field(default=100, ge=0)
     # sockets to each service; more concurrent requests than this wait
     upstream_connections: int = Field(default=128, ge=1)
     # a service that does not accept within this is taken for away
@@ -41,7 +43,7 @@ class Settings(ServiceSettings):
     # how often what has gathered in the ledger is sealed; until then an entry has no proof
     ledger_seal_s: float = Field(default=60.0, gt=0, le=3600)
     # how often revocations are looked up, were the database's word of them to get lost
-    revocation_poll_s: float = Field(default=0.5, gt=0, le=1)
+    revocation_poll_s: float = Field(default=0.5, gt=0, le=60)
     # whether a DPoP proof must carry our nonce: without, a proof can be made in advance
     dpop_nonce: bool = True
     # networks of proxies that end TLS and tell the client's certificate; nobody else is believed

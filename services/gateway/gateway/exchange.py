@@ -1,0 +1,91 @@
+"""One request at the edge: what it says, and how it is answered or refused."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.types import Message, Receive, Scope, Send
+from svckit.errors import CareloopError
+from svckit.problems import render
+from svckit.telemetry import continue_from, trace_id
+
+from gateway.body import drain
+
+# what a refused client may still send while it learns so: a large upload's worth, not an endless one
+_DRAIN_BYTES = 256 * 1024 * 1024
+_DRAIN_S = 10.0
+_SMALL = 64 * 1024
+_SMALL_S = 0.5
+
+
+class Exchange:
+    """One request and what became of it."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.method: str = scope["method"]
+        self.status = 0
+        self.resource = "unmatched"
+        self.service = "gateway"
+        self.organisation_id = ""
+        # the traceparent of what is asked of others on this request's behalf
+        self.trace = b""
+        self.extra: list[tuple[bytes, bytes]] = []
+        # whether more of the body is to come: to wait for it when it is not would wait for ever
+        self._more_body = self.declared != 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._more_body = message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self.extra]
+        await self._send(message)
+
+    def header(self, name: bytes) -> bytes:
+        return self._headers.get(name, b"")
+
+    @contextmanager
+    def traced(self) -> Iterator[None]:
+        """Let what the block does find the request's trace, also where there is no span."""
+        if trace_id():
+            yield
+            return
+        with continue_from(self.trace.decode("ascii")):
+            yield
+
+    @property
+    def declared(self) -> int | None:
+        """The declared length of the body, 0 for none, None when it comes in chunks."""
+        if self.header(b"transfer-encoding"):
+            return None
+        length = self.header(b"content-length")
+        return int(length) if length else 0
+
+    async def refuse(self, error: CareloopError) -> None:
+        """Answer with the problem; a client in the middle of a large body gets to read it."""
+        if self.status:
+            return
+        small = self.declared is not None and self.declared <= _SMALL
+        if small and self._more_body:
+            await drain(self.receive, limit=_SMALL, timeout_s=_SMALL_S)
+        with self.traced():
+            response = render(error)
+        if self._more_body:
+            response.headers["Connection"] = "close"
+        start = {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
+        content = b"" if self.method == "HEAD" else bytes(response.body)
+        await self.send(start)
+        await self.send({"type": "http.response.body", "body": content, "more_body": True})
+        if self._more_body and not small:
+            await drain(self.receive, limit=_DRAIN_BYTES, timeout_s=_DRAIN_S)
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
