@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from careloop import operate
+from careloop import ledger_cli, operate
 from careloop.errors import CareloopFailure
 from careloop.layout import Layout
 from careloop.settings import OperatorSettings
@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Operate a Careloop on this machine.",
 )
+app.add_typer(ledger_cli.app, name="ledger")
 console = Console(highlight=False)
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Where everything of it lies.")]

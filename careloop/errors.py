@@ -36,3 +36,7 @@ class SeedFailure(CareloopFailure):
 
 class StepFailed(CareloopFailure):
     pass
+
+
+class LedgerBroken(CareloopFailure):
+    pass

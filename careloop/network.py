@@ -21,6 +21,7 @@ PARTNER_SCOPES = (
     "webhooks.write",
     "sharing.read",
     "sharing.write",
+    "ledger.read",
 )
 PAYER_SCOPES = (
     "cases.read",
@@ -31,6 +32,7 @@ PAYER_SCOPES = (
     "events.read",
     "webhooks.write",
     "sharing.read",
+    "ledger.read",
 )
 
 
@@ -65,7 +67,7 @@ COORDINATOR = Member(
     "County Care Network",
     "coordinator",
     ("COC", "HOPERAT"),
-    (*PARTNER_SCOPES, "admin"),
+    (*PARTNER_SCOPES, "ledger.audit", "admin"),
 )
 MEMBERS = (CLINIC, FOOD, HOUSING, PAYER, COORDINATOR)
 

@@ -75,8 +75,8 @@ def bind(organisation_id: str) -> None:
         notes.reader = organisation_id
 
 
-def note(*, kind: str, custodian_id: str, person_id: str | None, classes: int) -> None:
-    """Note that the answer shows these classes of one more row."""
+def note(*, kind: str, custodian_id: str | None, person_id: str | None, classes: int) -> None:
+    """Note that the answer shows these classes of one more row; no custodian: of all of them."""
     notes = _current.get()
     if notes and custodian_id != notes.reader:
         key = Disclosed(kind, custodian_id, person_id, classes)

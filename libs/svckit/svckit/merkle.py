@@ -12,24 +12,40 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def root(leaves: Sequence[bytes]) -> bytes:
-    """Return the tree head over leaf hashes; of none the hash of nothing."""
-    if not leaves:
-        return hashlib.sha256().digest()
-    if len(leaves) == 1:
-        return leaves[0]
-    split = _split(len(leaves))
-    return node_hash(root(leaves[:split]), root(leaves[split:]))
+class Tree:
+    """The tree over leaf hashes; every node is computed once."""
 
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._leaves = leaves
+        self._nodes: dict[tuple[int, int], bytes] = {}
 
-def proof(index: int, leaves: Sequence[bytes]) -> list[bytes]:
-    """Return the audit path of the leaf, from its sibling up (s2.1.1)."""
-    if len(leaves) == 1:
-        return []
-    split = _split(len(leaves))
-    if index < split:
-        return [*proof(index, leaves[:split]), root(leaves[split:])]
-    return [*proof(index - split, leaves[split:]), root(leaves[:split])]
+    @property
+    def head(self) -> bytes:
+        """The tree head; of no leaves the hash of nothing."""
+        return self._node(0, len(self._leaves)) if self._leaves else hashlib.sha256().digest()
+
+    def path(self, index: int) -> list[bytes]:
+        """Return the audit path of the leaf, from its sibling up (s2.1.1)."""
+        start, end, found = 0, len(self._leaves), []
+        while end - start > 1:
+            split = start + _split(end - start)
+            if index < split:
+                found.append(self._node(split, end))
+                end = split
+            else:
+                found.append(self._node(start, split))
+                start = split
+        return found[::-1]
+
+    def _node(self, start: int, end: int) -> bytes:
+        if end - start == 1:
+            return self._leaves[start]
+        known = self._nodes.get((start, end))
+        if known is None:
+            split = start + _split(end - start)
+            known = node_hash(self._node(start, split), self._node(split, end))
+            self._nodes[start, end] = known
+        return known
 
 
 def includes(leaf: bytes, index: int, size: int, path: Sequence[bytes], head: bytes) -> bool:

@@ -11,6 +11,7 @@ from svckit.service import Running, Service
 from gateway import api, consumer, events, keys, oauth, wellknown
 from gateway.actions import emergencies
 from gateway.edge import Edge
+from gateway.ledger import sealing
 from gateway.ledger.recording import Recorder
 from gateway.ledger.writer import Writer
 from gateway.protocol import HardenedProtocol
@@ -50,7 +51,7 @@ SERVICE = Service(
     topics=consumer.TOPICS,
     publishes=events.TOPIC,
     marks=True,
-    workers=(emergencies.watch,),
+    workers=(emergencies.watch, sealing.watch),
     verify=_verify,
     wrap=_wrap,
     protocol=HardenedProtocol,

@@ -22,6 +22,8 @@ from svckit.merkle import leaf_hash
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _SEGMENT = 16
 _SEQ = 10
+# no segment grows longer
+LAST = 32**_SEQ - 1
 API, WEBHOOK, TOKEN = "api", "webhook", "token"
 # writers of events take turns in one segment of their own: see `ledger.events`
 EVENTS_SEGMENT = "00000000webh00ks"

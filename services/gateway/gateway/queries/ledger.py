@@ -8,8 +8,14 @@ from typing import Any, NamedTuple
 import asyncpg
 import orjson
 from sharing import mask_of, names_of, purposes
+from sqlalchemy import ColumnElement, func, select, text, true, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.errors import NotFound
+from svckit.identity import Caller
 
-from gateway.entries import Bases, Entry
+from gateway.domain import Scope
+from gateway.entries import LAST, Bases, Entry, entry_id, place
+from gateway.models import LedgerEntry, LedgerPeriod, LedgerRange, LedgerSegment, Organisation
 
 # a service decides by rights that are at most this old: what ended since may be why it answered
 _RIGHTS_MAY_BE_OLD = timedelta(seconds=6)
@@ -116,3 +122,210 @@ async def open_segment(connection: asyncpg.Connection, segment: str, at: datetim
 async def append(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
     """Insert the entries in one statement, which is one commit outside of a transaction."""
     await connection.execute(_APPEND, *(list(column) for column in zip(*entries, strict=True)))
+
+
+# reading
+
+
+class Range(NamedTuple):
+    """Consecutive entries of one segment; `first_leaf` is the first one's place in its period."""
+
+    segment: str
+    first: int
+    last: int
+    first_leaf: int = 0
+
+
+class Kept(NamedTuple):
+    """An entry as it is kept: what was hashed, and the columns that find it."""
+
+    id: str
+    custodian_id: str | None
+    person_id: str | None
+    body: str
+
+
+_OF_RANGES = """
+SELECT e.id, e.custodian_id, e.person_id, e.body
+FROM unnest(CAST(:first AS text[]), CAST(:last AS text[])) WITH ORDINALITY AS w (first, last, n)
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger_entry WHERE id COLLATE "C" >= w.first AND id COLLATE "C" <= w.last
+    ORDER BY id LIMIT :most
+) e ORDER BY w.n, e.id LIMIT :most
+"""
+_SEGMENTS = """
+SELECT s.id, coalesce(max(r.last), 0) FROM ledger_segment s
+LEFT JOIN ledger_range r ON r.segment = s.id GROUP BY s.id ORDER BY s.id
+"""
+
+
+async def take_turn(tx: AsyncSession, what: int) -> bool:
+    """Tell whether this transaction alone does that now; others do not wait for it."""
+    return bool(await tx.scalar(select(func.pg_try_advisory_xact_lock(what))))
+
+
+async def await_turn(tx: AsyncSession, what: int) -> None:
+    await tx.execute(select(func.pg_advisory_xact_lock(what)))
+
+
+async def entries_of(tx: AsyncSession, ranges: Sequence[Range], most: int) -> list[Kept]:
+    """Return the entries of the ranges, in their order, at most so many."""
+    given = {
+        "first": [entry_id(each.segment, each.first) for each in ranges],
+        "last": [entry_id(each.segment, each.last) for each in ranges],
+        "most": most,
+    }
+    return [Kept(*row) for row in await tx.execute(text(_OF_RANGES), given)]
+
+
+async def unsealed(tx: AsyncSession) -> list[Range]:
+    """Return, for every segment, what lies beyond its last sealed entry."""
+    rows = await tx.execute(text(_SEGMENTS))
+    return [Range(segment, last + 1, LAST) for segment, last in rows]
+
+
+async def last_of(tx: AsyncSession, segment: str) -> Kept | None:
+    """Return the newest entry of a segment."""
+    ends = entry_id(segment, 0), entry_id(segment, LAST)
+    row = await tx.execute(
+        select(*_KEPT).where(LedgerEntry.id.between(*ends)).order_by(LedgerEntry.id.desc()).limit(1)
+    )
+    found = row.first()
+    return Kept(*found) if found else None
+
+
+async def last_period(tx: AsyncSession) -> LedgerPeriod | None:
+    return await tx.scalar(select(LedgerPeriod).order_by(LedgerPeriod.number.desc()).limit(1))
+
+
+async def list_periods(tx: AsyncSession, after: int | None, limit: int) -> Sequence[LedgerPeriod]:
+    """Return sealed periods, newest first, one more than the limit: they name no person."""
+    query = select(LedgerPeriod).order_by(LedgerPeriod.number.desc()).limit(limit + 1)
+    if after is not None:
+        query = query.where(LedgerPeriod.number < after)
+    return (await tx.scalars(query)).all()
+
+
+async def get_period(tx: AsyncSession, number: int) -> LedgerPeriod:
+    """Return a sealed period. Raises NotFound."""
+    found = await tx.get(LedgerPeriod, number)
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def ranges_of(tx: AsyncSession, period: int) -> list[Range]:
+    """Return what a period seals, in the order of its leaves."""
+    rows = await tx.scalars(
+        select(LedgerRange).where(LedgerRange.period == period).order_by(LedgerRange.first_leaf)
+    )
+    return [Range(row.segment, row.first, row.last, row.first_leaf) for row in rows]
+
+
+async def range_with(tx: AsyncSession, found: str) -> LedgerRange | None:
+    """Return the sealed range that an entry lies in, None while it is not sealed."""
+    segment, seq = place(found)
+    return await tx.scalar(
+        select(LedgerRange).where(
+            LedgerRange.segment == segment, LedgerRange.first <= seq, LedgerRange.last >= seq
+        )
+    )
+
+
+def sees_all(caller: Caller) -> bool:
+    """Tell whether the caller looks after the whole ledger: the coordinator's privacy officer."""
+    return Scope.LEDGER_AUDIT.value in caller.scopes
+
+
+def _own(caller: Caller) -> ColumnElement[bool]:
+    return true() if sees_all(caller) else LedgerEntry.custodian_id == caller.organisation_id
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a list of entries may be narrowed by; None does not narrow."""
+
+    person_id: str | None = None
+    custodian_id: str | None = None
+    organisation_id: str | None = None
+    denied: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+_KEPT = (LedgerEntry.id, LedgerEntry.custodian_id, LedgerEntry.person_id, LedgerEntry.body)
+
+
+async def get_entry(tx: AsyncSession, caller: Caller, found: str) -> Kept:
+    """Return an entry about the caller's own persons. Raises NotFound."""
+    row = (await tx.execute(select(*_KEPT).where(LedgerEntry.id == found, _own(caller)))).first()
+    if row is None:
+        raise NotFound
+    return Kept(*row)
+
+
+async def list_entries(
+    tx: AsyncSession,
+    caller: Caller,
+    wanted: Filters,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> list[tuple[datetime, Kept]]:
+    """Return entries about the caller's own persons, newest first, one more than the limit."""
+    equal = {
+        LedgerEntry.person_id: wanted.person_id,
+        LedgerEntry.custodian_id: wanted.custodian_id,
+        LedgerEntry.organisation_id: wanted.organisation_id,
+        LedgerEntry.denied: wanted.denied,
+    }
+    which = [column == value for column, value in equal.items() if value is not None]
+    if wanted.since:
+        which.append(LedgerEntry.at >= wanted.since)
+    if wanted.until:
+        which.append(LedgerEntry.at < wanted.until)
+    if after:
+        which.append(tuple_(LedgerEntry.at, LedgerEntry.id) < after)
+    query = (
+        select(LedgerEntry.at, *_KEPT)
+        .where(_own(caller), *which)
+        .order_by(LedgerEntry.at.desc(), LedgerEntry.id.desc())
+        .limit(limit + 1)
+    )
+    return [(row[0], Kept(*row[1:])) for row in await tx.execute(query)]
+
+
+async def names_of_organisations(tx: AsyncSession) -> dict[str, str]:
+    """Return the name of every participant: they know each other."""
+    return {row.id: row.name for row in await tx.scalars(select(Organisation))}
+
+
+async def about(
+    tx: AsyncSession, caller: Caller, person_id: str, since: datetime, until: datetime
+) -> list[Kept]:
+    """Return the caller's own entries about a person within the period, oldest first."""
+    query = (
+        select(*_KEPT)
+        .where(
+            LedgerEntry.custodian_id == caller.organisation_id,
+            LedgerEntry.person_id == person_id,
+            LedgerEntry.at >= since,
+            LedgerEntry.at < until,
+        )
+        .order_by(LedgerEntry.at, LedgerEntry.id)
+    )
+    return [Kept(*row) for row in await tx.execute(query)]
+
+
+async def ends(tx: AsyncSession) -> list[Range]:
+    """Return every segment with the number of its newest entry, empty ones left out."""
+    found = []
+    for segment in await tx.scalars(select(LedgerSegment.id).order_by(LedgerSegment.id)):
+        last = await last_of(tx, segment)
+        if last is not None:
+            found.append(Range(segment, 1, place(last.id)[1]))
+    return found
+
+
+async def all_periods(tx: AsyncSession) -> Sequence[LedgerPeriod]:
+    """Return every sealed period in order."""
+    return (await tx.scalars(select(LedgerPeriod).order_by(LedgerPeriod.number))).all()
