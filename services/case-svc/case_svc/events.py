@@ -22,11 +22,15 @@ from case_svc.models.base import InCase, Versioned
 PUBLISHES = (
     *("person.registered", "person.changed"),
     *("case.opened", "case.changed", "case.closed", "case.reopened"),
+    *("case.sealed", "case.unsealed"),
     *("party.added", "party.ended", "care-team.joined", "care-team.left", "number.added"),
     *("need.identified", "need.changed", "assessment.completed", "goal.set", "goal.changed"),
     *("activity.planned", "activity.changed", "task.created", "task.changed"),
     *("note.added", "decision.recorded"),
 )
+
+# told with the person also of a sealed case: the services need it, and the seal keeps others away
+_NAMED = frozenset({"case.opened", "case.sealed", "case.unsealed"})
 
 # the part of the address between the case and the row
 COLLECTIONS: Mapping[str, str] = {
@@ -53,6 +57,8 @@ async def of_case(
 ) -> None:
     """Tell a change of the case itself; `happened` is noun.verb such as `case.opened`."""
     data = _data(file, file, int(classes), href(file))
+    if happened in _NAMED:
+        data["person_id"] = file.person_id
     await _tell(tx, caller, file, happened, {**data, "change": dict(change)})
 
 

@@ -326,20 +326,6 @@ async def test_a_purpose_the_grant_does_not_cover_opens_nothing(world, clinic, p
     assert (await other.read("/v1/cases"))["items"] == []
 
 
-async def test_a_sealed_case_is_its_custodians_alone(world, clinic, pantry, filled):
-    await world.grant(clinic, pantry, filled["person_id"], COC)
-    path = f"/v1/cases/{filled['id']}"
-    assert (await clinic.patch(path, 2, sealed=True)).status_code == 200
-    assert (await clinic.get(path)).status_code == 200
-    for address in addresses(filled):
-        assert (await pantry.get(address)).status_code == 404, address
-    assert (await pantry.read("/v1/cases"))["items"] == []
-    assert (await pantry.read("/v1/tasks"))["items"] == []
-    note = await clinic.make(f"{path}/notes", kind="contact", text="x")
-    (told,) = await world.events(note["id"])
-    assert (told.data["person_id"], told.data["parties"]) == (None, [])
-
-
 async def test_a_grant_and_a_case_that_cross_each_other_find_each_other(world, clinic):
     person = await world.person(clinic)
     partners = [world.partner("social-service") for _ in range(6)]

@@ -9,7 +9,7 @@ from svckit.idempotency import check_version
 from svckit.identity import Caller
 
 from case_svc import events
-from case_svc.actions import needs, people, phases, readers
+from case_svc.actions import needs, people, phases, readers, seals
 from case_svc.actions.authority import authored, require_custodian, touch
 from case_svc.domain import cases as rules
 from case_svc.domain.cases import CaseStatus, Command, TypeStatus
@@ -39,6 +39,10 @@ async def open_case(tx: AsyncSession, caller: Caller, body: CaseIn) -> CaseFile:
     tx.add(file)
     await tx.flush()
     await readers.of_case(tx, file)
+    if file.sealed:
+        # before anything else is told of it: nobody else ever learns that it was opened
+        await seals.put_on(tx, caller, file, {})
+        touch(file)
     change = {"status": file.status, "type_id": file.type_id, "cycle": file.cycle}
     await events.of_case(tx, caller, file, "case.opened", change)
     for need in body.needs:

@@ -45,6 +45,18 @@ class Confidentiality(StrEnum):
     VERY_RESTRICTED = "V"
 
 
+class SealReason(StrEnum):
+    """Why a case is closed to everybody but its custodian, or open again."""
+
+    PERSON_REQUEST = "person-request"
+    SAFETY = "safety"
+    LEGAL = "legal"
+    STAFF_MEMBER = "staff-member"
+    INVESTIGATION = "investigation"
+    GROUNDS_ENDED = "grounds-ended"
+    ENTERED_IN_ERROR = "entered-in-error"
+
+
 class Command(StrEnum):
     ACTIVATE = "activate"
     SUSPEND = "suspend"
@@ -80,6 +92,14 @@ class InvalidTransition(Conflict):
 
 class CaseClosed(Conflict):
     code = "case-closed"
+
+
+class AlreadySealed(Conflict):
+    code = "case-sealed"
+
+
+class NotSealed(Conflict):
+    code = "case-not-sealed"
 
 
 class PhaseOutOfOrder(Conflict):

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 from svckit.http import In, Out
 
-from case_svc.domain.cases import CaseStatus, Confidentiality, Mode, Phase, TypeStatus
+from case_svc.domain.cases import CaseStatus, Confidentiality, Mode, Phase, SealReason, TypeStatus
 from case_svc.schemas.fields import (
     Code,
     Coordination,
@@ -84,7 +84,12 @@ class CasePatch(In):
     priority: Priority = "routine"
     review_on: date | None = None
     confidentiality: Confidentiality = Confidentiality.NORMAL
-    sealed: bool = False
+
+
+class SealIn(In):
+    """Why, as a code: who may see the case's safety learns it once the case is open again."""
+
+    reason: SealReason
 
 
 class CloseIn(In):

@@ -16,7 +16,7 @@ _VERBS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "case.v1": {
             "person": "registered changed",
-            "case": "opened changed closed reopened",
+            "case": "opened changed closed reopened sealed unsealed",
             "care-team": "joined left",
             "need": "identified changed",
             "assessment": "completed",
