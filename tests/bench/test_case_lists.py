@@ -15,57 +15,21 @@ from svckit import testing
 from svckit.ids import new_id
 from svckit.paging import Page
 
+from tests.bench.cases import PARTNERS, fill
+
 CASES = 100_000
 RUNS = 31
 RATIO_AT_MOST = 2.0
-# how many of the newest cases' persons were opened to the partner: one in so many
-PARTNERS = {"0.1 %": 1_000, "2 %": 50, "20 %": 5}
-
-FILL = """
-INSERT INTO person SELECT 'per_' || lpad(n::text, 26, '0'), 1, now()
-  FROM generate_series(1, {cases}) n;
-INSERT INTO case_file (id, number, person_id, type_id, priority, status, cycle, responsible_id,
-    worker, confidentiality, sealed, opened_at, entries, version, custodian_id, created_at,
-    updated_at, created_by)
-  SELECT 'cas_' || lpad(n::text, 26, '0'), n::text, 'per_' || lpad(n::text, 26, '0'),
-    'cty_00000000000000000000000001', 'routine',
-    (ARRAY['intake', 'active', 'suspended', 'closed'])[1 + n / 7 % 4], 1, '{clinic}',
-    'worker-' || n % 40, 'N', false, now(), 0, 1, '{clinic}', now(), now(), 'worker'
-  FROM generate_series(1, {cases}) n;
-INSERT INTO case_reader SELECT '{clinic}', id FROM case_file;
-"""
-GRANT = """
-INSERT INTO sharing_agreement (id, custodian_id, recipient_id, purposes, classes, consent_classes,
-    retention_days, valid_from)
-  VALUES ('agr_{partner}', '{clinic}', '{partner}', -1, 4095, 0, 30, now() - interval '1 day');
-INSERT INTO sharing_grant (id, custodian_id, recipient_id, person_id, agreement_id, classes,
-    purposes, basis, basis_id, valid_from)
-  SELECT 'grt_{partner}_' || n, '{clinic}', '{partner}', 'per_' || lpad(n::text, 26, '0'),
-    'agr_{partner}', 4095, -1, 'referral', 'ref', now() - interval '1 day'
-  FROM generate_series(1, {cases}) n WHERE n % {every} = 0;
-INSERT INTO case_reader SELECT '{partner}', 'cas_' || lpad(n::text, 26, '0')
-  FROM generate_series(1, {cases}) n WHERE n % {every} = 0;
-"""
 
 
 @pytest.fixture
 async def network(database_for, issuer):
     """A custodian of all cases, partners by share, and the app."""
     app = create_app(Settings(**issuer.settings(database_for("case_svc"))))
-    organisations = {"100 %": new_id("org"), **{share: new_id("org") for share in PARTNERS}}
-    clinic = organisations["100 %"]
-    engine = app.state.db.engine
-    async with engine.connect() as connection:
-        raw = await connection.get_raw_connection()
-        run = raw.driver_connection.execute
-        await run(FILL.format(cases=CASES, clinic=clinic))
-        for share, every in PARTNERS.items():
-            await run(
-                GRANT.format(cases=CASES, clinic=clinic, partner=organisations[share], every=every)
-            )
-        await run("VACUUM ANALYZE")
-    yield app, organisations
-    await engine.dispose()
+    clinic, partners = new_id("org"), {share: new_id("org") for share in PARTNERS}
+    await fill(app.state.db.engine, CASES, clinic, partners)
+    yield app, {"100 %": clinic, **partners}
+    await app.state.db.dispose()
 
 
 async def milliseconds(client, params):

@@ -7,7 +7,7 @@ the caller sees.
 
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sharing import sql
+from sharing import Reader, sql
 from sqlalchemy import ColumnElement, Integer, and_, case, literal, null, type_coerce
 from sqlalchemy.sql.selectable import LateralFromClause
 from svckit.identity import Caller
@@ -34,7 +34,7 @@ class Seen(NamedTuple, Generic[T]):
     person_id: str | None = None
 
 
-def case_mask(caller: Caller) -> ColumnElement[int]:
+def case_mask(caller: Reader) -> ColumnElement[int]:
     """Return what the caller sees of the case of the row."""
     given = sql.shared(
         caller, custodian=CaseFile.custodian_id, person=CaseFile.person_id, case=CaseFile.id
@@ -43,7 +43,7 @@ def case_mask(caller: Caller) -> ColumnElement[int]:
     return case((and_(CaseFile.sealed, foreign), _nothing()), else_=given)
 
 
-def case_seen(caller: Caller) -> LateralFromClause:
+def case_seen(caller: Reader) -> LateralFromClause:
     """Return the lateral `mask` of a statement over CaseFile."""
     return sql.lateral(case_mask(caller))
 
@@ -53,7 +53,7 @@ def shows_case(mask: ColumnElement[Any]) -> ColumnElement[bool]:
     return sql.may_see_any(mask, CASE_SHOWS)
 
 
-def row_mask(caller: Caller, model: type[InCase]) -> ColumnElement[int]:
+def row_mask(caller: Reader, model: type[InCase]) -> ColumnElement[int]:
     """Return what the caller sees of a row of a case; the statement joins CaseFile to it."""
     given = sql.shared(
         caller,
