@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from careloop import ledger_cli, operate
+from careloop import access_cli, agreements_cli, ledger_cli, operate
 from careloop.errors import CareloopFailure
 from careloop.layout import Layout
 from careloop.settings import OperatorSettings
@@ -23,6 +23,8 @@ app = typer.Typer(
     help="Operate a Careloop on this machine.",
 )
 app.add_typer(ledger_cli.app, name="ledger")
+app.add_typer(access_cli.app, name="access")
+app.add_typer(agreements_cli.app, name="agreements")
 console = Console(highlight=False)
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Where everything of it lies.")]

@@ -6,6 +6,7 @@ CareloopFailure
 ├── NotRunning        nothing to stop or to talk to
 ├── StartFailure      a service did not migrate or did not become ready
 ├── SeedFailure       the gateway refused part of the seed network
+├── Refused           the gateway, or a file, says no
 └── StepFailed        a step of the demonstration did not hold
 """
 
@@ -39,4 +40,8 @@ class StepFailed(CareloopFailure):
 
 
 class LedgerBroken(CareloopFailure):
+    pass
+
+
+class Refused(CareloopFailure):
     pass

@@ -1,5 +1,6 @@
 """Explain, preview, simulate at the gateway: told to whom, and the same as what then happens."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from svckit.ids import new_id
 
 from tests.gateway import Gateway, Partner
 
+POLICY = Path(policy.__file__).with_name("policy.yaml").read_text(encoding="utf-8")
 EXPLAIN, PREVIEW, SIMULATE = (f"/v1/access/{name}" for name in ("explain", "preview", "simulate"))
 
 
@@ -232,17 +234,17 @@ def test_ending_an_agreement_is_simulated(gateway: Gateway) -> None:
 
 def test_another_policy_is_simulated_over_everybody(gateway: Gateway) -> None:
     reader = gateway.client(gateway.organisation("coordinator", "Widened"), "COC")
-    agree(gateway, reader, classes=["identity", "contact"], consent_classes=[])
+    agree(gateway, reader, classes=["identity", "financial"], consent_classes=[])
     person_id = person_of(gateway)
-    decide(gateway, person_id, reader, classes=["identity", "contact"])
+    decide(gateway, person_id, reader, classes=["identity", "financial"])
     text = POLICY.replace(
-        "  coordinator:\n    COC: [identity,", "  coordinator:\n    COC: [contact, identity,"
+        "  coordinator:\n    COC: [identity,", "  coordinator:\n    COC: [financial, identity,"
     )
     assert text != POLICY
     found = gateway.admin.post(SIMULATE, {"policy": text}).json()
     assert found["widens"] is True
     (gain,) = [g for g in found["gains"] if g["recipient_id"] == reader.organisation_id]
-    assert gain["classes"] == {"contact": 1}
+    assert gain["classes"] == {"financial": 1}
     same = gateway.admin.post(SIMULATE, {"policy": POLICY}).json()
     assert (same["widens"], same["gains"], same["loses"], same["terms"]) == (False, [], [], [])
     narrow = POLICY.replace(
@@ -250,11 +252,6 @@ def test_another_policy_is_simulated_over_everybody(gateway: Gateway) -> None:
     )
     lost = gateway.admin.post(SIMULATE, {"policy": narrow}).json()
     assert (lost["widens"], lost["gains"]) == (False, [])
-
-
-POLICY = (
-    __import__("pathlib").Path(policy.__file__).with_name("policy.yaml").read_text(encoding="utf-8")
-)
 
 
 def test_a_wrong_policy_is_refused_with_its_place(gateway: Gateway) -> None:
