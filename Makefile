@@ -14,7 +14,7 @@ OWN := $(PIP) --no-deps --no-build-isolation -e .
 PYTEST := $(BIN)/python -m pytest
 PACKAGES := svckit sharing case_svc referral_svc document_svc notify_svc gateway careloop
 
-.PHONY: help setup demo up down seed logs test check fmt lint types imports unit service contract e2e security chaos bench kafka containers contracts requirements migration migrate ci clean
+.PHONY: help setup demo up down seed logs test check fmt lint types imports unit service contract e2e security chaos bench prove kafka containers contracts requirements migration migrate ci clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  \033[1m%-11s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ logs: ## follow the logs of what runs
 	tail -n 20 -F $(DATA)/logs/*.log
 
 test: $(VENV)/.dev ## every test that needs neither Kafka nor containers
-	$(PYTEST) -m "not kafka" -n $(WORKERS) --dist loadfile --ignore tests/bench tests
+	$(PYTEST) -m "not kafka" -n $(WORKERS) --dist loadfile --ignore tests/bench --ignore tests/prove tests
 
 check: fmt lint types imports unit ## the quick gates
 
@@ -84,6 +84,9 @@ chaos: $(VENV)/.dev ## kill, duplicate, reorder: nothing lost, nothing doubled
 bench: $(VENV)/.dev ## lists of 100,000 cases, what an event costs, the gateway's hop
 	$(PYTEST) -q -s tests/bench
 
+prove: $(VENV)/.dev ## every decision through evaluator, SQL, Cedar and oracle (PROVE_ONE_IN=n: a part)
+	$(PYTEST) -q -s tests/prove
+
 kafka: $(VENV)/.dev ## conformance and the whole loop on a real Apache Kafka
 	$(PYTEST) -q -m kafka tests
 
@@ -105,6 +108,7 @@ migrate: $(VENV)/.local ## bring the databases of DATA to their newest revision
 ci: ## everything, as .ci/run calls it
 	$(MAKE) fmt lint types imports
 	$(MAKE) bench
+	PROVE_ONE_IN=10 $(MAKE) prove
 	$(MAKE) containers
 	$(MAKE) kafka
 	$(MAKE) test

@@ -1,7 +1,7 @@
 """A table of rows to decide about, with the facts of a world beside it."""
 
 from sharing import mask_of, replica, sql, tables
-from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, insert, select
+from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, insert, select, text
 
 from tests.unit.sharing import matrix, oracle, worlds
 
@@ -26,6 +26,12 @@ async def create(database):
     async with database.engine.begin() as connection:
         await connection.run_sync(replica.metadata.create_all)
         await connection.run_sync(probe.metadata.create_all)
+
+
+async def analyze(tx):
+    """Let the planner know what was loaded."""
+    for table in (tables.agreement, tables.grant, tables.consent, tables.seal, probe):
+        await tx.execute(text(f"ANALYZE {table.name}"))
 
 
 async def load(tx, world):

@@ -62,6 +62,8 @@ def consent(record_id, person_id, decision, **more):
         "valid_to": None,
         "decided_at": PAST,
         "active": True,
+        "depth": 0,
+        "confidentiality": "V",
         **more,
     }
 

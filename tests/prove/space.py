@@ -1,0 +1,200 @@
+"""The space of decisions: what a reader, a row and its records may be, one value a dimension.
+
+A scenario is everything but the reader: the row and the records about it, with four grants alike, to
+one organisation of each kind. Its number says what it is, so that any part can be dealt out.
+"""
+
+import random
+from datetime import timedelta
+from itertools import product
+
+from tests.unit.sharing import worlds
+from tests.unit.sharing.worlds import EVERYTHING, FUTURE, LONG_AGO, NOW, PAST
+
+CUSTODIAN, OTHER, STRANGER = "org_custodian", "org_other", "org_stranger"
+KINDS = ("clinic", "social-service", "payer", "coordinator")
+PURPOSES = (
+    *("TREAT", "COC", "ETREAT", "BTG", "ERTREAT"),
+    *("HPAYMT", "HOPERAT", "CAREMGT", "HRESCH", "NONSENSE"),
+)
+READERS = [worlds.reader(f"org_{kind}", kind, code) for kind, code in product(KINDS, PURPOSES)] + [
+    worlds.reader(CUSTODIAN, "clinic", "TREAT"),
+    worlds.reader(CUSTODIAN, "payer", "NONSENSE"),
+    worlds.reader(OTHER, "clinic", "TREAT"),
+    worlds.reader("org_clinic", "no-such-kind", "TREAT"),
+]
+
+# relationship: what the row is to what the grant names
+RELATIONS = {
+    "the case": {"case_id": "case"},
+    "every case": {},
+    "another case": {"case_id": "case_other"},
+    "another person": {"person_id": "person_other"},
+    "another custodian": {"custodian_id": OTHER},
+    "own record": {"case_id": "case"},
+}
+# basis of the grant, and whose referral the row is
+BASES = {
+    "consent, for coordination": ({"basis": "consent", "purposes": ["COC", "HOPERAT"]}, None),
+    "its referral": ({"basis": "referral", "basis_id": "ref_1"}, "ref_1"),
+    "another referral": ({"basis": "referral", "basis_id": "ref_1"}, "ref_2"),
+    "a referral, row of none": ({"basis": "referral", "basis_id": "ref_1"}, None),
+    "care team": ({"basis": "care-team"}, "ref_2"),
+    "treatment, ended": ({"basis": "treatment", "valid_from": LONG_AGO, "valid_to": NOW}, None),
+    "emergency": ({"basis": "emergency"}, None),
+    "legal, narrow": ({"basis": "legal", "classes": ["coordination", "outcome"]}, None),
+    "none": (None, None),
+}
+_TO_A_STRANGER = ("deny", {"recipient_id": STRANGER})
+_LATER = PAST + timedelta(days=1)
+CONSENTS = {
+    "none": [],
+    "permit": [("permit", {})],
+    "deny": [("deny", {})],
+    "permit, then deny": [("permit", {}), ("deny", {"decided_at": _LATER, "classes": ["needs"]})],
+    "deny, then permit": [("deny", {}), ("permit", {"decided_at": _LATER, "purposes": ["COC"]})],
+    "deny with an exception": [
+        ("deny", {}),
+        ("permit", {"depth": 1, "classes": ["clinical", "identity", "coordination"]}),
+    ],
+    "permit of substance-use": [("permit", {"classes": ["substance-use"]})],
+    "withdrawn permit": [("permit", {"active": False})],
+    "permit that ends now": [("permit", {"valid_to": NOW})],
+    "permit up to normal": [("permit", {"confidentiality": "N"}), _TO_A_STRANGER],
+}
+AGREEMENTS = {
+    "in force": {},
+    "with the kind": {"by_kind": True},
+    "of another custodian": {"custodian_id": OTHER},
+    "with others": {"recipient_id": STRANGER},
+    "with another kind": {"recipient_kind": "no-kind"},
+    "ends now": {"valid_to": NOW},
+    "narrow, for coordination": {"classes": EVERYTHING[:7], "purposes": ["COC", "HOPERAT"]},
+    "by consent": {"consent_classes": ["identity", "clinical", "outcome"]},
+    "lets restricted out": {"confidentiality": "R"},
+}
+CONFIDENTIALITY = ("N", "R")
+# a seal on the row's case, and whether two readers are parties of the row
+SEALS = {
+    "none": (None, []),
+    "sealed": ({}, []),
+    "taken off": ({"valid_to": NOW}, []),
+    "by a partner, with parties": ({"custodian_id": "org_clinic"}, ["org_payer", OTHER]),
+}
+
+DIMENSIONS = (RELATIONS, BASES, CONSENTS, AGREEMENTS, CONFIDENTIALITY, SEALS)
+SCENARIOS = 1
+for _dimension in DIMENSIONS:
+    SCENARIOS *= len(_dimension)
+
+
+def values(number):
+    """The names of a scenario's values, by its number."""
+    found = []
+    for dimension in DIMENSIONS:
+        number, place = divmod(number, len(dimension))
+        found.append(list(dimension)[place])
+    return found
+
+
+def row(key, number):
+    relation, basis, _, _, confidentiality, seal = values(number)
+    own = relation == "own record"
+    return worlds.row(
+        key,
+        CUSTODIAN,
+        f"person_{key}",
+        None if own else f"case_{key}",
+        about_person=own,
+        referral_id=BASES[basis][1],
+        confidentiality=confidentiality,
+        parties=SEALS[seal][1],
+    )
+
+
+def agreements():
+    """One of each sort with each of the four kinds' organisations, by sort and kind."""
+    found = {}
+    for (sort, more), kind in product(AGREEMENTS.items(), KINDS):
+        said = dict(more)
+        if said.pop("by_kind", False):
+            said["recipient_kind"] = kind
+        elif not {"recipient_id", "recipient_kind"} & set(said):
+            said["recipient_id"] = f"org_{kind}"
+        owner = said.pop("custodian_id", CUSTODIAN)
+        found[sort, kind] = worlds.agreement(f"agr_{sort}_{kind}", owner, **said)
+    return found
+
+
+def grant(key, number, kind):
+    """The grant to the kind's organisation, None where the scenario has none."""
+    relation, basis, _, sort, _, _ = values(number)
+    said = BASES[basis][0]
+    if said is None:
+        return None
+    more = {"custodian_id": CUSTODIAN, **RELATIONS[relation], **said}
+    if more.get("case_id") == "case":
+        more["case_id"] = f"case_{key}"
+    person = more.pop("person_id", f"person_{key}")
+    name = f"{key}/grt_{kind}"
+    owner = more.pop("custodian_id")
+    return worlds.grant(name, owner, f"org_{kind}", person, f"agr_{sort}_{kind}", **more)
+
+
+def consents(key, number):
+    said = CONSENTS[values(number)[2]]
+    return [
+        worlds.consent(f"{key}/con_{place}", f"person_{key}", decision, **more)
+        for place, (decision, more) in enumerate(said)
+    ]
+
+
+def seals(key, number):
+    said = SEALS[values(number)[5]][0]
+    if said is None:
+        return []
+    return [worlds.seal(f"case_{key}", said.get("custodian_id", CUSTODIAN), **_rest(said))]
+
+
+def _rest(said):
+    return {name: value for name, value in said.items() if name != "custodian_id"}
+
+
+def drawn(seed, count):
+    """Scenario numbers drawn with the seed, each at most once."""
+    return random.Random(seed).sample(range(SCENARIOS), min(count, SCENARIOS))
+
+
+def mixed(seed, number):
+    """A scenario of several grants and directives, drawn freely: (row, grants, consents, seals)."""
+    draw = random.Random(f"{seed}/{number}")
+    first = draw.randrange(SCENARIOS)
+    key = f"row_{SCENARIOS + number}"
+    numbers = [first, *(draw.randrange(SCENARIOS) for _ in range(draw.randint(0, 2)))]
+    kind = draw.choice(KINDS)
+    given = [grant(key, one, draw.choice([kind, kind, *KINDS])) for one in numbers]
+    grants = [
+        {**one, "id": f"{key}/grt_{place}"} for place, one in enumerate(given) if one is not None
+    ]
+    said = [
+        worlds.consent(
+            f"{key}/con_{place}",
+            f"person_{key}",
+            draw.choice(["permit", "deny"]),
+            classes=draw.sample(EVERYTHING, draw.randint(1, 8)),
+            purposes=draw.sample([*worlds.ROOTS, "COC", "HRESCH"], draw.randint(1, 2)),
+            decided_at=PAST + timedelta(days=draw.randint(0, 2)),
+            recipient_id=draw.choice([None, None, "org_clinic", "org_payer"]),
+            active=draw.random() < 0.8,
+            valid_to=draw.choice([None, None, NOW, PAST, FUTURE]),
+            depth=draw.randint(0, 2),
+            confidentiality=draw.choice("ULMNRVV"),
+        )
+        for place in range(draw.randint(0, 4))
+    ]
+    drawn_row = row(key, first) | {
+        "confidentiality": draw.choice("ULMNRV"),
+        "parties": draw.choice([[], [], ["org_payer", OTHER]]),
+        "referral_id": draw.choice([None, "ref_1", "ref_2"]),
+    }
+    return drawn_row, grants, said, seals(key, first)
