@@ -142,10 +142,13 @@ def _decoded(part: bytes) -> bytes:
 
 
 def _object(part: bytes) -> dict[str, Any]:
+    return object_of(_decoded(part))
+
+
+def object_of(text: bytes) -> dict[str, Any]:
+    """Return a JSON object in which no member stands twice. Raises Refused."""
     try:
-        found = json.loads(
-            _decoded(part).decode(), object_pairs_hook=_unique, parse_constant=_no_constant
-        )
+        found = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise Refused("JSON") from error
     if not isinstance(found, dict):

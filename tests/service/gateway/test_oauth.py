@@ -146,7 +146,7 @@ def test_metadata_is_consistent_and_accepted_by_authlib(
     AuthorizationServerMetadata(found).validate()
     assert found["issuer"] == gateway.url
     assert found["token_endpoint"] == gateway.clinic.token_endpoint
-    assert found["grant_types_supported"] == ["client_credentials"]
+    assert found["grant_types_supported"][0] == "client_credentials"
     assert HTTP.get(found["jwks_uri"]).json()["keys"][0]["use"] == "sig"
 
 

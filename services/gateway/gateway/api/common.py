@@ -13,8 +13,17 @@ from svckit.paging import Page
 
 from gateway import events
 from gateway.domain import Scope
-from gateway.models import Agreement, Client, Consent, Grant, Organisation
+from gateway.models import (
+    Agreement,
+    Client,
+    Consent,
+    Grant,
+    Organisation,
+    RegistrationToken,
+    TrustedIssuer,
+)
 from gateway.schemas import AgreementOut, AnyId, ClientOut, ConsentOut, GrantOut, OrganisationOut
+from gateway.schemas.identity import RegistrationTokenOut, TrustedIssuerOut
 
 Admin = Annotated[Caller, Depends(requires(Scope.ADMIN))]
 MayRead = Annotated[Caller, Depends(requires(Scope.SHARING_READ))]
@@ -27,8 +36,10 @@ _OUT: dict[type, type[BaseModel]] = {
     Agreement: AgreementOut,
     Consent: ConsentOut,
     Grant: GrantOut,
+    TrustedIssuer: TrustedIssuerOut,
+    RegistrationToken: RegistrationTokenOut,
 }
-Row = Organisation | Client | Agreement | Consent | Grant
+Row = Organisation | Client | Agreement | Consent | Grant | TrustedIssuer | RegistrationToken
 
 
 def note_of(row: Row) -> None:

@@ -19,7 +19,7 @@ _MAX_FORM = 16 * 1024
 _MAX_FIELDS = 32
 
 
-def described(*required: str, **optional: str) -> dict[str, Any]:
+def described(*required: str, optional: Mapping[str, str] = {}) -> dict[str, Any]:
     """Return the OpenAPI of a form: client authentication, and these fields."""
     names = {
         "client_assertion_type": {"type": "string", "const": assertion.ASSERTION_TYPE},
@@ -82,16 +82,16 @@ async def body_of(request: Request) -> bytes:
     return bytes(body)
 
 
+def desk_of(request: Request) -> assertion.Desk:
+    state = request.app.state
+    audiences = frozenset({state.settings.issuer, state.settings.token_endpoint})
+    return assertion.Desk(state.db, tokens_of(request).keys, state.remote_keys, audiences)
+
+
 async def login(request: Request, form: Mapping[str, str]) -> Login:
     """Return who sends the form. Raises OAuthError."""
-    state = request.app.state
-    desk = assertion.Desk(
-        state.db,
-        tokens_of(request).keys,
-        state.remote_keys,
-        frozenset({state.settings.issuer, state.settings.token_endpoint}),
-    )
-    return await assertion.authenticate(desk, form, request.headers.get("authorization"))
+    authorization = request.headers.get("authorization")
+    return await assertion.authenticate(desk_of(request), form, authorization)
 
 
 def refusal(error: OAuthError) -> Response:

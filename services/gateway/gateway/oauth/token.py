@@ -1,15 +1,16 @@
 """The token endpoint (RFC 6749 s3.2): a client proves its key and gets a token of 300 s."""
 
+import time
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
 from svckit.identity import Caller
 
-from gateway import dpop, jose
+from gateway import delegation, dpop, jose
 from gateway.assertion import Login
 from gateway.domain import OAuthError, SenderConstraint, granted_scopes
 from gateway.oauth import purpose
-from gateway.oauth.form import answer, answers, described, login, read, refusal, tokens_of
+from gateway.oauth.form import answer, answers, described, desk_of, login, read, refusal, tokens_of
 from gateway.possession import Possession
 from gateway.tokens import JKT, LIFETIME_S, Binding, details_of, new_token_id
 
@@ -17,48 +18,72 @@ router = APIRouter()
 CLIENT_CREDENTIALS = "client_credentials"
 
 
+_OPTIONAL = {
+    "scope": "what is registered when left out",
+    "authorization_details": "RFC 9396: the purpose of use",
+    "subject_token": "RFC 8693: a token of the organisation's own identity provider",
+    "subject_token_type": "RFC 8693: what kind of token that is",
+}
+
+
 @router.post(
     "/token",
     responses=answers("An access token"),
-    openapi_extra=described("grant_type", "scope"),
+    openapi_extra=described("grant_type", optional=_OPTIONAL),
 )
 async def token(request: Request) -> Response:
-    """Give an access token to a client that proves its key."""
-    possession = Possession(request.app.state.db, request.app.state.settings, tokens_of(request))
+    """Give an access token to a client that proves its key, or for a worker of its organisation."""
+    tokens = tokens_of(request)
+    possession = Possession(request.app.state.db, request.app.state.settings, tokens)
     try:
         form = await read(request)
         who = await login(request, form)
-        _check_grant(form)
-        caller = _caller(who, form)
+        worker = await _worker(request, who, form)
+        caller = _caller(who, form, worker.actor if worker else who.client.id)
         binding = await _binding(request, possession, who)
     except OAuthError as error:
         return refusal(error)
-    issued = tokens_of(request).issue(caller, client_version=who.client.version, binding=binding)
+    lives_s = min(LIFETIME_S, int(worker.expires_at - time.time())) if worker else LIFETIME_S
+    issued = tokens.issue(
+        caller,
+        client_version=who.client.version,
+        binding=binding,
+        act=worker.act if worker else None,
+        lives_s=max(1, lives_s),
+    )
     by_key = binding is not None and binding.method == JKT
     body = {
         "access_token": issued,
         "token_type": "DPoP" if by_key else "Bearer",
-        "expires_in": LIFETIME_S,
+        "expires_in": max(1, lives_s),
         "scope": " ".join(sorted(caller.scopes)),
         "authorization_details": [details_of(caller.purpose)],
+        **({"issued_token_type": delegation.ACCESS_TOKEN} if worker else {}),
     }
     return answer(200, body, possession.nonce() if by_key else {})
 
 
-def _check_grant(form: Mapping[str, str]) -> None:
+async def _worker(
+    request: Request, who: Login, form: Mapping[str, str]
+) -> delegation.Worker | None:
+    """Return whom the client acts for, None when for itself. Raises OAuthError."""
     if "grant_type" not in form:
         raise OAuthError("invalid_request", "grant_type is missing.")
+    if form["grant_type"] == delegation.GRANT:
+        issuer = request.app.state.settings.issuer
+        return await delegation.worker(desk_of(request), who, form, issuer=issuer)
     if form["grant_type"] != CLIENT_CREDENTIALS:
         raise OAuthError("unsupported_grant_type", "This grant is not supported.")
+    return None
 
 
-def _caller(who: Login, form: Mapping[str, str]) -> Caller:
+def _caller(who: Login, form: Mapping[str, str], actor: str) -> Caller:
     client, owner = who.client, who.organisation
     return Caller(
         organisation_id=owner.id,
         kind=owner.kind.value,
         client_id=client.id,
-        actor=client.id,
+        actor=actor,
         purpose=purpose.of(who, form),
         scopes=granted_scopes(form.get("scope"), frozenset(client.scopes), owner.kind),
         token_id=new_token_id(),

@@ -5,8 +5,17 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.errors import NotFound
 
-from gateway.models import AssertionUse, Client, Organisation, ProofUse, RevokedToken
+from gateway.models import (
+    AssertionUse,
+    Client,
+    Organisation,
+    ProofUse,
+    RegistrationToken,
+    RevokedToken,
+    TrustedIssuer,
+)
 
 # the channel on which replicas hear of revocations
 REVOCATIONS = "careloop_revocations"
@@ -70,3 +79,56 @@ async def forget_expired(tx: AsyncSession, at: datetime) -> None:
     """Drop assertions, proofs and revocations that their own expiry has made moot."""
     for table in (AssertionUse, ProofUse, RevokedToken):
         await tx.execute(delete(table).where(table.expires_at < at))
+
+
+async def trusted(tx: AsyncSession, organisation_id: str, issuer: str) -> TrustedIssuer | None:
+    """Return the identity provider of that name that the organisation vouches for."""
+    query = select(TrustedIssuer).where(
+        TrustedIssuer.organisation_id == organisation_id,
+        TrustedIssuer.issuer == issuer,
+        TrustedIssuer.active,
+    )
+    return await tx.scalar(query)
+
+
+async def get_issuer(tx: AsyncSession, issuer_id: str, *, lock: bool = False) -> TrustedIssuer:
+    """Return a trusted issuer, for administrators. Raises NotFound."""
+    query = select(TrustedIssuer).where(TrustedIssuer.id == issuer_id)
+    found = await tx.scalar(query.with_for_update() if lock else query)
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def list_issuers(tx: AsyncSession, after: str | None, limit: int) -> list[TrustedIssuer]:
+    """Return trusted issuers, newest first, one more than the limit; for administrators."""
+    query = select(TrustedIssuer).order_by(TrustedIssuer.id.desc()).limit(limit + 1)
+    return list(await tx.scalars(query.where(TrustedIssuer.id < after) if after else query))
+
+
+async def list_registration_tokens(
+    tx: AsyncSession, after: str | None, limit: int
+) -> list[RegistrationToken]:
+    """Return registration tokens, newest first, one more than the limit; for administrators."""
+    query = select(RegistrationToken).order_by(RegistrationToken.id.desc()).limit(limit + 1)
+    return list(await tx.scalars(query.where(RegistrationToken.id < after) if after else query))
+
+
+async def lock_registration_token(
+    tx: AsyncSession, secret_hash: str, at: datetime
+) -> RegistrationToken | None:
+    """Return the token that may still register one client, locked until the transaction ends."""
+    query = select(RegistrationToken).where(
+        RegistrationToken.secret_hash == secret_hash,
+        RegistrationToken.client_id.is_(None),
+        RegistrationToken.expires_at > at,
+    )
+    return await tx.scalar(query.with_for_update())
+
+
+async def lock_registration(tx: AsyncSession, client_id: str, secret_hash: str) -> Client | None:
+    """Return the active client that this token manages (RFC 7592), locked."""
+    query = select(Client).where(
+        Client.id == client_id, Client.registration_hash == secret_hash, Client.active
+    )
+    return await tx.scalar(query.with_for_update())

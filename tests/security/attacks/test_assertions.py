@@ -13,7 +13,9 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey, RSAKey
 
-from tests.gateway import Gateway, Partner, new_key, public_set, signed
+from tests import forgery
+from tests.forgery import forged
+from tests.gateway import HTTP, Gateway, Partner, new_key, public_set, replica, signed
 
 REFUSED = {"error": "invalid_client", "error_description": "Client authentication failed."}
 
@@ -25,13 +27,8 @@ def refused(answer: httpx.Response) -> None:
     assert answer.headers["www-authenticate"]
 
 
-def forged(
-    header: dict[str, Any] | str, claims: dict[str, Any] | str, signature: bytes = b""
-) -> str:
-    parts = [p if isinstance(p, str) else json.dumps(p) for p in (header, claims)]
-    encoded = [base64.urlsafe_b64encode(p.encode()) for p in parts]
-    encoded.append(base64.urlsafe_b64encode(signature))
-    return b".".join(p.rstrip(b"=") for p in encoded).decode()
+def sign_text(partner: Partner, header: str, claims: str) -> str:
+    return forgery.sign_text(partner.key, partner.alg, header, claims)
 
 
 HEADERS: dict[str, Callable[[Partner], dict[str, Any]]] = {
@@ -136,16 +133,6 @@ def test_a_number_that_json_does_not_know_is_refused(gateway: Gateway, exp: str)
     clinic = gateway.clinic
     text = json.dumps(clinic.claims(exp=0)).replace('"exp": 0', f'"exp": {exp}')
     refused(clinic.ask(sign_text(clinic, json.dumps(clinic.header()), text)))
-
-
-def sign_text(partner: Partner, header: str, claims: str) -> str:
-    """Sign text that no JSON library would write."""
-    from joserfc.jws import JWSRegistry
-
-    encoded = [base64.urlsafe_b64encode(p.encode()).rstrip(b"=") for p in (header, claims)]
-    content = b".".join(encoded)
-    signature = JWSRegistry.algorithms[partner.alg].sign(content, partner.key)
-    return (content + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
 
 @pytest.mark.parametrize(
@@ -314,7 +301,8 @@ def test_a_key_set_is_stored_without_what_we_do_not_know(gateway: Gateway) -> No
 
 
 @pytest.mark.parametrize(
-    "member", ["jwks_uri", "client_secret", "secret_hash", "id", "active", "version"]
+    "member",
+    ["client_secret", "secret_hash", "registration_hash", "tokens_from", "id", "active", "version"],
 )
 def test_registration_takes_no_member_that_is_not_its_own(gateway: Gateway, member: str) -> None:
     answer = register(gateway, [GOOD], **{member: "http://169.254.169.254/latest"})
@@ -339,3 +327,103 @@ def test_keys_of_a_set_are_each_good_for_signing(gateway: Gateway) -> None:
     assert client.ask().status_code == 200
     client.key = second
     assert client.ask().status_code == 200
+
+
+# more than one replica, more than one organisation, keys by address
+
+
+def test_reuse_of_an_assertion_on_two_replicas_at_once(
+    gateway: Gateway, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    clinic = gateway.clinic
+    log = tmp_path_factory.mktemp("second") / "gateway.log"
+    with replica(gateway, log) as other:
+        urls = [clinic.token_endpoint, f"{other}/oauth/token"] * 3
+        form = clinic.form()
+        with ThreadPoolExecutor(6) as many:
+            found = list(many.map(lambda url: HTTP.post(url, data=form).status_code, urls))
+        assert sorted(found) == [200] + [401] * 5
+    # after restart: what was used before this process began
+    spent = clinic.form()
+    assert HTTP.post(clinic.token_endpoint, data=spent).status_code == 200
+    with replica(gateway, log) as reborn:
+        refused(HTTP.post(f"{reborn}/oauth/token", data=spent))
+
+
+def test_sub_of_another_client(gateway: Gateway) -> None:
+    clinic, pantry = gateway.clinic, gateway.pantry
+    refused(clinic.ask(signed(clinic.key, clinic.header(), clinic.claims(sub=pantry.client_id))))
+    both = clinic.claims(iss=pantry.client_id, sub=pantry.client_id)
+    refused(clinic.ask(signed(clinic.key, clinic.header(), both)))
+
+
+def test_kid_reuse_across_organisations(gateway: Gateway) -> None:
+    """Two organisations with one kid: each key opens its own organisation's door."""
+    keys = [ECKey.generate_key("P-384", {"kid": "shared"}) for _ in range(2)]
+    partners = []
+    for key, owner in zip(keys, (gateway.clinic, gateway.outsider), strict=True):
+        answer = register(
+            gateway, [key.as_dict(private=False)], organisation_id=owner.organisation_id
+        )
+        partners.append(Partner(gateway.url, owner.organisation_id, answer.json()["id"], key))
+    for partner in partners:
+        assert partner.ask().status_code == 200
+    partners[0].key, partners[1].key = partners[1].key, partners[0].key
+    for partner in partners:
+        refused(partner.ask())
+
+
+def test_jwks_swapped(gateway: Gateway) -> None:
+    """The old key ends with its tokens; the new one works at once."""
+    client = gateway.client(gateway.clinic.organisation_id, "TREAT")
+    with client.http() as http, gateway.admin.http() as admin:
+        assert http.get("/v1/grants").status_code == 200
+        old, client.key = client.key, new_key("ES384")
+        path, body = f"/v1/clients/{client.client_id}", {"jwks": public_set(client.key)}
+        assert admin.patch(path, json=body, headers={"If-Match": '"1"'}).status_code == 200
+        assert client.ask().status_code == 200
+        client.key = old
+        refused(client.ask())
+        deadline = time.monotonic() + 1.5
+        while http.get("/v1/grants").status_code != 401:
+            assert time.monotonic() < deadline
+
+
+def test_a_leeway_is_five_seconds_and_no_more(gateway: Gateway) -> None:
+    clinic, at = gateway.clinic, int(time.time())
+    late = clinic.claims(iat=at - 100, exp=at - 2)
+    assert clinic.ask(signed(clinic.key, clinic.header(), late)).status_code == 200
+    refused(clinic.ask(signed(clinic.key, clinic.header(), clinic.claims(exp=at - 6, iat=at - 99))))
+    ahead = clinic.claims(iat=at + 3, exp=at + 200)
+    assert clinic.ask(signed(clinic.key, clinic.header(), ahead)).status_code == 200
+    refused(clinic.ask(signed(clinic.key, clinic.header(), clinic.claims(iat=at + 30))))
+
+
+def test_an_encrypted_or_nested_assertion_is_refused(gateway: Gateway) -> None:
+    clinic = gateway.clinic
+    good = signed(clinic.key, clinic.header(), clinic.claims())
+    refused(clinic.ask(good + ".AAAA.AAAA"))
+    nested = signed(clinic.key, clinic.header(cty="JWT"), {"jwt": good})
+    refused(clinic.ask(nested))
+
+
+SSRF = [
+    "http://169.254.169.254/latest/meta-data", "https://169.254.169.254/", "https://127.0.0.1/jwks",
+    "https://[::1]/", "https://[::ffff:127.0.0.1]/", "https://0.0.0.0/", "https://2130706433/",
+    "https://0x7f.1/", "https://127.1/", "https://localhost/", "http://localhost:80@evil.test/",
+    "https://user@evil.test/", "https://10.0.0.1/", "https://evil.test:22/", "http://evil.test/",
+    "file:///etc/passwd", "gopher://evil.test/", "https://evil.test/#x", "//evil.test/", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("uri", SSRF)
+def test_jwks_uri_to_an_address_that_is_not_public(gateway: Gateway, uri: str) -> None:
+    body = {
+        "organisation_id": gateway.clinic.organisation_id,
+        "name": "hostile",
+        "jwks_uri": uri,
+        "scopes": ["cases.read"],
+        "purposes": ["TREAT"],
+    }
+    answer = gateway.admin.post("/v1/clients", body)
+    assert answer.status_code == 422, answer.text
