@@ -21,7 +21,7 @@ from svckit.errors import (
 from svckit.telemetry import continue_from, span, traceparent
 
 from gateway import access, body, domain, proxy
-from gateway.asked import Exchange
+from gateway.exchange import Exchange
 from gateway.ledger.recording import REFUSED, Before, Held
 from gateway.limits import RateLimit
 from gateway.possession import Possession
