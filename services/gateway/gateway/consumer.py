@@ -7,6 +7,7 @@ referral.requested                   open what is asked for
 referral.accepted                    widen it, open the way back
 referral.completed                   let it run out
 referral.rejected, cancelled, failed, voided   end it at once
+disclosure.made                      enter what webhooks tell into the ledger
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,9 +19,10 @@ from svckit.cloudevents import Received
 from gateway import queries
 from gateway.actions import grants
 from gateway.domain import Basis
+from gateway.ledger import webhooks
 from gateway.queries import facts
 
-TOPICS = ("case.v1", "referral.v1")
+TOPICS = ("case.v1", "referral.v1", "notify.v1")
 
 
 async def person_registered(tx: AsyncSession, received: Received) -> None:
@@ -95,4 +97,5 @@ HANDLERS: dict[str, Callable[[AsyncSession, Received], Awaitable[None]]] = {
     "org.careloop.referral.cancelled.v1": referral_over,
     "org.careloop.referral.failed.v1": referral_over,
     "org.careloop.referral.voided.v1": referral_over,
+    webhooks.KIND: webhooks.disclosure_made,
 }

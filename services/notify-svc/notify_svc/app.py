@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 from svckit import service
 from svckit.service import Running
 
-from notify_svc import api, consumer, deliver
+from notify_svc import api, consumer, deliver, events
 from notify_svc.feed import Feed
 from notify_svc.settings import Settings
 
@@ -25,6 +25,7 @@ SERVICE = service.Service(
     routers=(api.router,),
     handlers=consumer.HANDLERS,
     topics=consumer.TOPICS,
+    publishes=events.TOPIC,
     rights_from=("sharing.v1", "case.v1"),
     workers=(deliver.run,),
     wrap=_with_feed,

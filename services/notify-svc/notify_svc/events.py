@@ -1,17 +1,68 @@
-"""The one outward form of an event: thin, the same bytes for feed, webhook and every attempt.
+"""What leaves: the one outward form of an event for partners, and the word to the ledger.
 
-notify-svc publishes nothing into the log; what it publishes goes to partners.
+The outward form is thin, the same bytes for feed, webhook and every attempt. Into the log goes only
+that something was disclosed by webhook, for the gateway's ledger.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
+from sharing import ALL, names_of, part2
+from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import wire
+from svckit.ids import new_id
+from svckit.outbox import Event, record
+
+from notify_svc.domain.readers import default_purpose
+
+if TYPE_CHECKING:
+    from notify_svc.queries.claims import Telling
+
+TOPIC = "notify.v1"
+PUBLISHES = ("disclosure.made",)
+# an event stays well below what the log takes
+TELLINGS = 100
 
 
 def body(event_type: str, occurred_at: datetime, data: Mapping[str, Any]) -> bytes:
-    """Return `{type, timestamp, data}`: ids, version and link; the partner reads the rest."""
+    """Return `{type, timestamp, data}`: ids, version and link; the partner reads the rest.
+
+    What is told of a Part 2 record says so: even that it exists is a disclosure.
+    """
     thin = {name: data.get(name) for name in ("id", "version", "href", "case_id")}
-    return orjson.dumps({"type": event_type, "timestamp": wire(occurred_at), "data": thin})
+    notice = part2.notice_of(data["classes"])
+    told = {**thin, "redisclosure_notice": notice} if notice else thin
+    return orjson.dumps({"type": event_type, "timestamp": wire(occurred_at), "data": told})
+
+
+async def disclosed(tx: AsyncSession, custodian_id: str, told: "Sequence[Telling]") -> None:
+    """Record that attempts tell of one custodian's persons."""
+    found = new_id("dsc")
+    data = {
+        "id": found,
+        "version": 1,
+        "custodian_id": custodian_id,
+        "person_id": None,
+        "case_id": None,
+        "parties": [],
+        "classes": [],
+        "href": "/v1/deliveries",
+        "change": {
+            "items": [
+                {
+                    "attempt_id": each.token,
+                    "delivery_id": each.delivery_id,
+                    "endpoint_id": each.endpoint_id,
+                    "organisation_id": each.organisation_id,
+                    "purpose": default_purpose(each.kind),
+                    "person_id": each.person_id,
+                    "classes": names_of(int(ALL) & each.classes),
+                }
+                for each in told
+            ]
+        },
+    }
+    kind = "org.careloop.disclosure.made.v1"
+    await record(tx, Event(type=kind, subject=found, version=1, key=custodian_id, data=data))

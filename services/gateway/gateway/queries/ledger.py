@@ -186,9 +186,12 @@ async def unsealed(tx: AsyncSession) -> list[Range]:
 
 async def last_of(tx: AsyncSession, segment: str) -> Kept | None:
     """Return the newest entry of a segment."""
-    ends = entry_id(segment, 0), entry_id(segment, LAST)
+    low, high = entry_id(segment, 0), entry_id(segment, LAST)
     row = await tx.execute(
-        select(*_KEPT).where(LedgerEntry.id.between(*ends)).order_by(LedgerEntry.id.desc()).limit(1)
+        select(*_KEPT)
+        .where(LedgerEntry.id > low, LedgerEntry.id <= high)
+        .order_by(LedgerEntry.id.desc())
+        .limit(1)
     )
     found = row.first()
     return Kept(*found) if found else None

@@ -4,12 +4,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from sharing.model import Organisation
 from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.ids import new_id
 
+from notify_svc import events
 from notify_svc.actions.fanout import DISABLED
 from notify_svc.actions.standing import cancel_removed, hold, release
 from notify_svc.domain.attempts import (
@@ -71,9 +73,10 @@ async def claim(tx: AsyncSession, settings: Settings, *, healthy: int, slow: int
     may = await _decide(tx, due)
     await _cancel(tx, [item.delivery_id for item in due if item.delivery_id not in may])
     taken = [(new_id("att"), item) for item in due if item.delivery_id in may]
+    tokens = [token for token, _ in taken]
     if taken:
         await _write_ahead(tx, taken, settings.lease_s)
-    tokens = [token for token, _ in taken]
+        await _disclose(tx, tokens)
     return Claimed(
         claims=await claims.claims_of(tx, tokens) if tokens else [],
         slow=frozenset(token for token, item in taken if item.is_slow),
@@ -114,6 +117,15 @@ async def _write_ahead(tx: AsyncSession, taken: Sequence[tuple[str, Due]], lease
         "lease_s": lease_s,
     }
     await tx.execute(_WRITE_AHEAD, given)
+
+
+async def _disclose(tx: AsyncSession, tokens: Sequence[str]) -> None:
+    """Tell the ledger what these attempts tell of whom, in the commit that lets them be sent."""
+    told = await claims.tellings(tx, tokens)
+    for custodian_id, group in groupby(told, key=lambda each: each.custodian_id):
+        items = list(group)
+        for start in range(0, len(items), events.TELLINGS):
+            await events.disclosed(tx, custodian_id, items[start : start + events.TELLINGS])
 
 
 async def settle(

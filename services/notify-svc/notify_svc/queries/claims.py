@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from sharing import tables
 from sharing.model import Reader
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -17,6 +18,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from notify_svc.domain.attempts import WINDOW
 from notify_svc.models import Delivery, Endpoint, Message, Secret
 from notify_svc.queries.visible import visible
+
+
+class Telling(NamedTuple):
+    """What an attempt tells: whose event about whom, and to which organisation."""
+
+    token: str
+    delivery_id: str
+    endpoint_id: str
+    organisation_id: str
+    kind: str
+    custodian_id: str
+    person_id: str | None
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -186,6 +200,28 @@ async def claims_of(tx: AsyncSession, tokens: Collection[str]) -> list[Claim]:
         Claim(token, delivery, endpoint, message, url, bytes(body), tuple(secrets or ()), parent)
         for token, delivery, endpoint, message, url, body, secrets, parent in rows
     ]
+
+
+async def tellings(tx: AsyncSession, tokens: Collection[str]) -> list[Telling]:
+    """Return what these attempts tell of other organisations' persons, by custodian."""
+    rows = await tx.execute(
+        select(
+            Delivery.token,
+            Delivery.id,
+            Endpoint.id,
+            Endpoint.organisation_id,
+            func.coalesce(tables.organisation.c.kind, ""),
+            Message.custodian_id,
+            Message.person_id,
+            Message.classes,
+        )
+        .join(Endpoint, Endpoint.id == Delivery.endpoint_id)
+        .join(Message, Message.id == Delivery.message_id)
+        .outerjoin(tables.organisation, tables.organisation.c.id == Endpoint.organisation_id)
+        .where(Delivery.token.in_(tokens), Message.custodian_id != Endpoint.organisation_id)
+        .order_by(Message.custodian_id, Delivery.token)
+    )
+    return [Telling(*row) for row in rows]
 
 
 async def held(tx: AsyncSession, claim: Claim) -> Held | None:
