@@ -61,7 +61,9 @@ class Names:
     """The network's organisations, by id and by name."""
 
     def __init__(self, partner: Partner) -> None:
-        self._by_id = {one["id"]: one["name"] for one in partner.items("/v1/organisations")}
+        self._by_id: dict[str, str] = {
+            one["id"]: one["name"] for one in partner.items("/v1/organisations")
+        }
 
     def __getitem__(self, organisation_id: str) -> str:
         return self._by_id.get(organisation_id, organisation_id)
