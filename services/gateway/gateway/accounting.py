@@ -48,16 +48,22 @@ WHY: Mapping[str, str] = MappingProxyType(
         "HMARKT": "marketing",
     }
 )
-BECAUSE: Mapping[str, str] = MappingProxyType(
-    {
-        "consent": "the person had allowed it",
-        "referral": "the person was referred there for help",
-        "care-team": "it is part of the person's care team",
-        "treatment": "it treats the person",
-        "emergency": "there was an emergency",
-        "legal": "the law requires it",
-    }
-)
+# the same two, said to the person
+_YOU = {
+    "identity": "who you are",
+    "contact": "how to reach you",
+    "coordination": "that your help is being coordinated, and with whom",
+    "needs": "what you need",
+    "plan": "the plan of your help",
+}
+_BECAUSE = {
+    "consent": "you had allowed it",
+    "referral": "you were referred there for help",
+    "care-team": "it is part of your care team",
+    "treatment": "it treats you",
+    "emergency": "there was an emergency",
+    "legal": "the law asks for it",
+}
 
 
 def years_before(at: datetime, years: int) -> datetime:
@@ -199,10 +205,12 @@ def _sentence(key: tuple[str, str, str, str, str], of: list[Body], names: Mappin
     when = f"On {on.day} {on:%B %Y} {who}"
     if outcome == "denied":
         return f"{when} asked for information that {whose} keeps about you. Nothing was told."
-    what = description({name for entry in of for name in entry["classes"]}).replace(
-        "the person", "you"
-    )
+    told = {name for entry in of for name in entry["classes"]}
+    what = "; ".join(_YOU.get(name, WHAT[name]) for name in WHAT if name in told)
     because = {grant["because"] for entry in of for grant in entry["grants"]}
-    reasons = " and ".join(BECAUSE[each] for each in BECAUSE if each in because)
-    why = f" {whose} could tell because {reasons}.".replace("the person", "you") if reasons else ""
-    return f"{when} was told by {whose}: {what}. It was for {purpose_statement(purpose)}.{why}"
+    reasons = " and ".join(_BECAUSE[each] for each in _BECAUSE if each in because)
+    why = f" {whose} could tell because {reasons}." if reasons else ""
+    return (
+        f"{when} was told by {whose}: {what or 'that there is a record about you'}. "
+        f"It was for {purpose_statement(purpose)}.{why}"
+    )

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,47 @@ def test_the_ledger_is_never_changed_not_even_by_its_owner(
 ) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="never changed"):
         gateway.sql(statement)
+
+
+def test_the_custodian_gets_the_three_reports_about_its_person(gateway: Gateway) -> None:
+    owner, person = gateway.clinic.organisation_id, new_id("per")
+    for classes in (4, 2048, 4 | 2048):
+        read(gateway.payer, Disclosed("case", owner, person, classes))
+    read(gateway.pantry, Disclosed("case", owner, person, 4))
+    read(gateway.outsider, Disclosed("case", owner, person, 0, denied=True), status=404)
+
+    def report(partner: Partner, name: str) -> Any:
+        return partner.get(f"/v1/ledger/reports/{name}", person_id=person).json()
+
+    accounting = report(gateway.clinic, "accounting")
+    assert accounting["disclosures"] == []
+    assert [(d["recipient"]["id"], d["number"]) for d in accounting["exempt"]] == [
+        (gateway.payer.organisation_id, 3),
+        (gateway.pantry.organisation_id, 1),
+    ]
+    own = report(gateway.clinic, "person")["lines"]
+    assert [(line["outcome"], line["times"]) for line in own] == [
+        ("disclosed", 3),
+        ("disclosed", 1),
+        ("denied", 1),
+    ]
+    assert own[0]["text"].count("Meridian") == 1
+    assert report(gateway.clinic, "intermediary")["recipients"] == []
+    assert report(gateway.pantry, "accounting")["exempt"] == [], "another's person"
+    assert report(gateway.admin, "person")["lines"] == []
+
+
+def test_a_report_reaches_six_years_back_and_no_further(gateway: Gateway) -> None:
+    owner, person = gateway.clinic.organisation_id, new_id("per")
+    read(gateway.payer, Disclosed("case", owner, person, 4))
+    at = gateway.sql("SELECT at FROM ledger_entry WHERE person_id = $1", person)[0]["at"]
+
+    def counted(name: str, years: int, days: int) -> int:
+        as_of = at.replace(year=at.year + years) + timedelta(days=days)
+        path = f"/v1/ledger/reports/{name}"
+        found = gateway.clinic.get(path, person_id=person, as_of=as_of.isoformat()).json()
+        return len(found["exempt"])
+
+    assert counted("accounting", 6, -1) == 1
+    assert counted("accounting", 6, 1) == 0
+    assert counted("accounting", 0, -1) == 0
