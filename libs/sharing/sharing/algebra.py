@@ -6,7 +6,7 @@ evaluator's False come to the same. Masks may be complemented; they are never nu
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 Side = Literal["reader", "row", "grant", "agreement", "consent", "seal"]
 
@@ -107,9 +107,17 @@ class Classes:
     of: Ref
 
 
+class Lines(Protocol):
+    """What knows the most that a kind may see for a purpose; a policy does."""
+
+    def ceiling(self, kind: str, purpose: str) -> int: ...
+
+
 @dataclass(frozen=True)
 class Ceiling:
-    """The policy's classes for the reader's kind and purpose."""
+    """A policy's classes for the reader's kind and purpose."""
+
+    policy: Lines
 
 
 @dataclass(frozen=True)

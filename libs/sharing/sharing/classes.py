@@ -32,6 +32,8 @@ ENVELOPE = DataClass.ENVELOPE
 ALL = ~ENVELOPE
 # 42 CFR Part 2: leaves its custodian only under a permit that names it
 PART2 = DataClass.SUBSTANCE_USE
+# 42 CFR 2.32(a)(2), Statement 2, word for word: goes with every disclosure of a Part 2 record
+PART2_NOTICE = "42 CFR part 2 prohibits unauthorized use or disclosure of these records."
 
 _BY_NAME = {flag.name.lower().replace("_", "-"): flag for flag in DataClass if flag.name}
 NAMES = tuple(_BY_NAME)

@@ -25,7 +25,7 @@ from sqlalchemy import case as switch
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.selectable import FromClause
 
-from sharing import policy, purposes, tables
+from sharing import purposes, tables
 from sharing.algebra import (
     AllOf,
     Always,
@@ -113,14 +113,14 @@ class Compiler:
 
     def granted(self) -> Folded:
         """The union over the grants that hold, each cut down by every factor."""
-        if not policy.current().ceiling(self._reader.kind, self._reader.purpose):
-            return 0
         grant, agreement = self._tables["grant"], self._tables["agreement"]
         standing = self._directives().lateral()
         self._directed = {"permit": standing.c.permitted, "deny": standing.c.denied}
-        mask = expression(self._cut(self._rule.factors))
+        mask = self._cut(self._rule.factors)
+        if isinstance(mask, int) and not mask:
+            return 0
         joined = grant.join(agreement, self._all(self._rule.clauses)).join(standing, true())
-        union = select(func.coalesce(func.bit_or(mask), 0)).select_from(joined)
+        union = select(func.coalesce(func.bit_or(expression(mask)), 0)).select_from(joined)
         return union.correlate_except(grant, agreement, standing).scalar_subquery()
 
     def barriers(self) -> Folded:
@@ -217,8 +217,8 @@ class Compiler:
         match node:
             case Classes(of):
                 return cast("Expression", self._known(of))
-            case Ceiling():
-                return int(policy.current().ceiling(self._reader.kind, self._reader.purpose))
+            case Ceiling(lines):
+                return int(lines.ceiling(self._reader.kind, self._reader.purpose))
             case Directed(decision):
                 return self._directed[decision]
             case Sealed():

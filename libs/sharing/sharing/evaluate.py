@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sharing import policy, purposes
+from sharing import purposes
 from sharing import rule as rules
 from sharing.algebra import (
     AllOf,
@@ -182,8 +182,8 @@ class Reading:
         match node:
             case Classes(of):
                 return DataClass(_get(sides, of))
-            case Ceiling():
-                return policy.current().ceiling(self._reader.kind, self._reader.purpose)
+            case Ceiling(lines):
+                return DataClass(lines.ceiling(self._reader.kind, self._reader.purpose))
             case Directed(decision):
                 return self._directed[decision]
             case Sealed():

@@ -252,8 +252,8 @@ class _Story:
         match leaf:
             case Ref(side, _):
                 return by_side.get(side, [])
-            case Ceiling():
-                return [Source("policy", "policy", policy.current().digest())]
+            case Ceiling(policy.Policy() as lines):
+                return [Source("policy", "policy", lines.digest())]
             case Directed():
                 counted = set(self._reading.directives)
                 said = (one for one in self._facts.consents if one.id in counted)

@@ -5,7 +5,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from sharing import policy, purposes
+from sharing import purposes
 from sharing.algebra import (
     AllOf,
     Always,
@@ -92,8 +92,8 @@ class Folding:
         match node:
             case Classes(of):
                 return int(self._known(of, sides) or 0)
-            case Ceiling():
-                return int(policy.current().ceiling(self._reader.kind, self._reader.purpose))
+            case Ceiling(lines):
+                return int(lines.ceiling(self._reader.kind, self._reader.purpose))
             case Always(mask):
                 return int(mask)
             case Directed(decision):

@@ -1,4 +1,8 @@
-"""The policy as written in policy.yaml, validated: an unknown name is refused, its place named."""
+"""The policy as data, YAML or JSON: a closed schema, checked before anything is published.
+
+An unknown field, class, purpose, kind or a condition outside the algebra is refused with its place.
+A policy is named by the SHA-256 of its canonical form; `difference.py` says what a change opens.
+"""
 
 import hashlib
 import json
@@ -8,10 +12,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+)
 
-from sharing import purposes
-from sharing.classes import ALL, DataClass, mask_of
+from sharing import conditions, purposes
+from sharing.algebra import Predicate
+from sharing.classes import ALL, DataClass, mask_of, names_of
 
 Kind = Literal["clinic", "social-service", "payer", "coordinator"]
 
@@ -33,8 +46,29 @@ def _purpose(code: str) -> str:
     return code
 
 
-Mask = Annotated[DataClass, BeforeValidator(_mask)]
+def _condition(written: Any) -> Any:
+    conditions.read(written)
+    return written
+
+
+Mask = Annotated[
+    DataClass, BeforeValidator(_mask), PlainSerializer(names_of, list[str], when_used="json")
+]
 PurposeCode = Annotated[str, AfterValidator(_purpose)]
+
+
+class Limit(BaseModel):
+    """Classes that a grant shows only where a condition holds; it narrows, it never opens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9 -]{2,60}$")]
+    classes: Mask
+    only_when: Annotated[Any, AfterValidator(_condition)]
+
+    @property
+    def condition(self) -> Predicate:
+        return conditions.read(self.only_when)
 
 
 class Policy(BaseModel):
@@ -45,6 +79,7 @@ class Policy(BaseModel):
     always_by_consent: Mask
     labels: dict[str, Mask]
     other_labels: Mask
+    limits: tuple[Limit, ...] = ()
 
     def ceiling(self, kind: str, purpose: str) -> DataClass:
         """Return the most that this kind may see for the purpose; nothing for an unknown name."""
@@ -61,9 +96,30 @@ class Policy(BaseModel):
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical form: the version a decision is recorded with."""
-        plain = self.model_dump(mode="json")
-        canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+
+def canonical(plain: Any) -> bytes:
+    """Return JSON values in their one writing: sorted keys, no spaces, UTF-8 (after RFC 8785).
+
+    For texts, whole numbers, booleans, nulls, lists and objects; other numbers are refused.
+    """
+    return _written(plain).encode()
+
+
+def _written(plain: Any) -> str:
+    if isinstance(plain, dict):
+        # by UTF-16 code units, as RFC 8785 wants it
+        keys = sorted(plain, key=lambda key: key.encode("utf-16-be"))
+        return "{" + ",".join(f"{_written(key)}:{_written(plain[key])}" for key in keys) + "}"
+    if isinstance(plain, list):
+        return "[" + ",".join(_written(one) for one in plain) + "]"
+    if isinstance(plain, float):
+        raise TypeError("a policy has no fractions")
+    return json.dumps(plain, ensure_ascii=False)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -82,7 +138,7 @@ _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _m
 
 
 def parse(text: str) -> Policy:
-    """Return the policy of a YAML text. Raises PolicyRefused, which names the place."""
+    """Return the policy of a YAML or JSON text. Raises PolicyRefused, which names the place."""
     try:
         return Policy.model_validate(yaml.load(text, Loader=_StrictLoader))  # noqa: S506
     except yaml.YAMLError as error:

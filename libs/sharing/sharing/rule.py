@@ -142,11 +142,17 @@ _SEALS = (
 @cache
 def current() -> Rule:
     """Return the rule under the policy this build carries."""
+    return under(policy.current())
+
+
+def under(written: policy.Policy) -> Rule:
+    """Return the rule under a policy: its ceilings, what it gives by consent only, its limits."""
     by_consent = Either(
-        (
-            Classes(Ref("agreement", "consent_classes")),
-            Always(policy.current().always_by_consent),
-        )
+        (Classes(Ref("agreement", "consent_classes")), Always(written.always_by_consent))
+    )
+    limits = tuple(
+        Factor(one.name, Either((Except(Always(one.classes)), When(one.condition))))
+        for one in written.limits
     )
     # an emergency goes without the person's word, and nothing else
     widened = When(AllOf((Under("ETREAT"), _EMERGENCY)))
@@ -156,12 +162,13 @@ def current() -> Rule:
         factors=(
             Factor("grant opens", Classes(Ref("grant", "classes"))),
             Factor("agreement allows", Classes(Ref("agreement", "classes"))),
-            Factor("policy allows the kind and purpose", Ceiling()),
+            Factor("policy allows the kind and purpose", Ceiling(written)),
             Factor("person does not deny", Either((Except(Directed("deny")), widened))),
             Factor(
                 "person permits what needs consent",
                 Either((Directed("permit"), Except(by_consent), widened)),
             ),
+            *limits,
         ),
         seals=_SEALS,
         barriers=(Factor("case is not sealed", Except(Sealed())),),
