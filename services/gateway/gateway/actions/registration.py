@@ -28,7 +28,7 @@ _SECRET_BYTES = 32
 _GRANTS = {"client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"}
 # what only we decide; `jwks` and `jwks_uri` are the two columns that the program names itself
 _OURS = (frozenset(Client.__table__.columns.keys()) - {"jwks", "jwks_uri"}) | {
-    "client_secret", "client_secret_expires_at", "client_id_issued_at", "org", "organisation",
+    "client_id", "client_secret", "client_secret_expires_at", "client_id_issued_at", "org", "organisation",
     "organization", "organization_id", "org_kind", "kind", "client_version", "role", "roles",
     "registration_access_token", "registration_client_uri", "software_statement",
 }  # fmt: skip
@@ -198,12 +198,12 @@ def _keys(
     if (keys is None) == (uri is None):
         raise _refused("Exactly one of jwks and jwks_uri is needed.")
     if uri is not None:
+        if not isinstance(uri, str) or not uri:
+            raise _refused("jwks_uri is an address.")
         try:
-            check_address(uri if isinstance(uri, str) else "", allow_private=allow_private)
+            check_address(uri, allow_private=allow_private)
         except Invalid as error:
             raise _refused("jwks_uri is not an address that we ask.") from error
-        if not uri:
-            raise _refused("jwks_uri is empty.")
         return {"keys": []}, uri
     found = keys.get("keys") if isinstance(keys, dict) else None
     if not isinstance(found, list) or not found:
