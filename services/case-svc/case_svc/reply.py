@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 from fastapi import Response
 from pydantic import BaseModel
-from sharing import ENVELOPE, DataClass, may_show, project
+from sharing import ENVELOPE, DataClass, may_show, part2, project
+from sharing.classes import PART2, PART2_NOTICE
 from sharing.fields import classes_in
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import disclosure
@@ -63,7 +64,38 @@ def show(out: type[BaseModel]) -> Callable[[Seen[Any]], dict[str, Any]]:
 
     def present(seen: Seen[Any]) -> dict[str, Any]:
         _disclose(seen, out)
-        return project(out.model_validate(seen.row), seen.mask)
+        return _noticed(seen, project(out.model_validate(seen.row), seen.mask))
+
+    return present
+
+
+def _noticed(seen: Seen[Any], body: dict[str, Any]) -> dict[str, Any]:
+    """A Part 2 record says that it is one; no other row has the fields."""
+    for name in ("redisclosure_notice", "redisclosure_consent"):
+        body.pop(name, None)
+    notice = part2.notice(getattr(seen.row, "classes", 0))
+    return {**body, "redisclosure_notice": notice} if notice else body
+
+
+async def presenter(
+    tx: AsyncSession, caller: Caller, found: Sequence[Seen[Any]]
+) -> Callable[[Seen[Any]], dict[str, Any]]:
+    """Return how to show these rows; Part 2 records of others with the consent that let them out."""
+    people = {
+        seen.person_id
+        for seen in found
+        if seen.person_id
+        and seen.row.custodian_id != caller.organisation_id
+        and (part2.notice(seen.row.classes) or isinstance(seen.row, Assessment))
+    }
+    links = await part2.consents(tx, caller, people)
+
+    def present(seen: Seen[Any]) -> dict[str, Any]:
+        body = entry(seen) if isinstance(seen.row, TimelineEntry) else row(seen)
+        foreign = seen.row.custodian_id != caller.organisation_id
+        if foreign and "redisclosure_notice" in body and seen.person_id in links:
+            body["redisclosure_consent"] = links[seen.person_id]
+        return body
 
     return present
 
@@ -86,6 +118,8 @@ def row(seen: Seen[Any]) -> dict[str, Any]:
     for part in ("answers", "findings"):
         if isinstance(seen.row, Assessment) and part in body:
             body[part] = [each for each in body[part] if _holds(seen.mask, each.get("label"))]
+            if any(of_labels(_labels(each)) & PART2 for each in body[part]):
+                body["redisclosure_notice"] = PART2_NOTICE
     return body
 
 
@@ -157,7 +191,8 @@ async def of_row(tx: AsyncSession, caller: Caller, changed: InCase) -> Reply:
         seen: Seen[Any] = await tasks.get_task(tx, caller, changed.id)
     else:
         seen = await rows.get_row(tx, caller, type(changed), changed.case_id, changed.id)
-    return Reply(row(seen), version=changed.version, location=events.row_href(changed))
+    present = await presenter(tx, caller, [seen])
+    return Reply(present(seen), version=changed.version, location=events.row_href(changed))
 
 
 async def of_record(tx: AsyncSession, caller: Caller, record: ClientRecord) -> Reply:
@@ -194,3 +229,7 @@ def created(
 def _holds(mask: int, label: str | None) -> bool:
     needed = of_labels([Label(label)] if label else [])
     return mask & needed == needed
+
+
+def _labels(part: dict[str, Any]) -> list[Label]:
+    return [Label(part["label"])] if part.get("label") else []

@@ -239,7 +239,8 @@ async def get_content(
     db: Database = request.app.state.db
     async with db.begin() as tx:
         document, content = await actions.disclose(tx, caller, document_id, version)
-    headers = reply.content_headers(document, content)
+        consent = await reply.consent_of(tx, caller, document)
+    headers = reply.content_headers(document, content, consent)
     if domain.is_same(headers["ETag"], request.headers.get("if-none-match")):
         return Response(status_code=304, headers=reply.validators(headers))
     reply.disclose("content", queries.Seen(document, document.required))
@@ -263,7 +264,9 @@ async def head_content(
     domain.require_content(document.status)
     content = await queries.get_content(session, document, version)
     reply.disclose("document", seen)
-    headers = reply.content_headers(document, content) | reply.span_headers(content, None)
+    consent = await reply.consent_of(session, caller, document)
+    headers = reply.content_headers(document, content, consent)
+    headers |= reply.span_headers(content, None)
     return Response(status_code=200, headers=headers)
 
 

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sharing import ALL, project
+from sharing import ALL, part2, project
 from sharing.fields import classes_in
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import disclosure
@@ -39,17 +39,29 @@ async def presenter(
     documents = [row.document for row in rows]
     links = await queries.links(tx, caller, [each.id for each in documents])
     contents = await queries.contents(tx, documents)
+    consents = {each.id: await consent_of(tx, caller, each) for each in documents}
 
     def present(row: Seen) -> dict[str, Any]:
         found = row.document
         disclose("document", row)
         shown = _document(found, links[found.id], contents.get(found.id))
-        body = project(shown, row.mask)
-        if shown.redisclosure_notice is None:
-            body.pop("redisclosure_notice", None)
-        return body
+        return _noticed(found, project(shown, row.mask), consents[found.id])
 
     return present
+
+
+async def consent_of(tx: AsyncSession, caller: Caller, found: Document) -> str | None:
+    """Return the consent that lets another's Part 2 document out to the caller."""
+    if _notice(found) is None or found.custodian_id == caller.organisation_id:
+        return None
+    return (await part2.consents(tx, caller, [found.person_id])).get(found.person_id)
+
+
+def _noticed(found: Document, body: dict[str, Any], consent: str | None = None) -> dict[str, Any]:
+    """Give what is shown of a Part 2 document its notice; nothing else has the members."""
+    members = {"redisclosure_notice": _notice(found), "redisclosure_consent": consent}
+    plain = {name: value for name, value in body.items() if name not in members}
+    return plain | {name: value for name, value in members.items() if value is not None}
 
 
 def disclose(kind: str, seen: Seen) -> None:
@@ -64,10 +76,10 @@ def disclose(kind: str, seen: Seen) -> None:
 def content(seen: Seen, found: Content) -> dict[str, Any]:
     """Show one content of a document that the caller may see."""
     disclose("document", seen)
-    return project(_content(found), int(ALL))
+    return _noticed(seen.document, project(_content(found), int(ALL)))
 
 
-def content_headers(found: Document, of: Content) -> dict[str, str]:
+def content_headers(found: Document, of: Content, consent: str | None = None) -> dict[str, str]:
     """Return the fields that a content has whole, in part and in a HEAD."""
     digest = base64.b64encode(bytes.fromhex(of.sha256)).decode()
     headers = {
@@ -83,6 +95,8 @@ def content_headers(found: Document, of: Content) -> dict[str, str]:
     }
     if notice := _notice(found):
         headers["Redisclosure-Notice"] = notice
+    if consent:
+        headers["Link"] = f'<{consent}>; rel="describedby"'
     return headers
 
 
@@ -130,7 +144,6 @@ def _document(found: Document, links: Sequence[Link], newest: Content | None) ->
         content=_content(newest) if newest else None,
         recorded_at=found.recorded_at,
         updated_at=found.updated_at,
-        redisclosure_notice=_notice(found),
     )
 
 

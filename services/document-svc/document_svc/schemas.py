@@ -102,7 +102,21 @@ class ContentOut(Out):
     href: Annotated[str, classed("envelope")]
 
 
-class DocumentOut(Out):
+class Part2Out(Out):
+    """What goes with a Part 2 record (42 CFR 2.32): notice, and the consent that lets it out.
+
+    Absent from every other document.
+    """
+
+    redisclosure_notice: Annotated[str | None, classed("envelope")] = None
+    redisclosure_consent: Annotated[str | None, classed("envelope")] = None
+
+
+class ContentWithNotice(ContentOut, Part2Out):
+    """A content in a list of its own."""
+
+
+class DocumentOut(Part2Out):
     """`content` is null until the first content; `attached_to` names what the caller may know of."""
 
     id: Annotated[str, classed("envelope")]
@@ -119,7 +133,6 @@ class DocumentOut(Out):
     content: Annotated[ContentOut | None, classed("envelope")]
     recorded_at: Annotated[datetime, classed("envelope")]
     updated_at: Annotated[datetime, classed("envelope")]
-    redisclosure_notice: Annotated[str | None, classed("envelope")] = None
 
 
 class DocumentPage(Out):
@@ -128,7 +141,7 @@ class DocumentPage(Out):
 
 
 class ContentPage(Out):
-    items: list[ContentOut]
+    items: list[ContentWithNotice]
     next: str | None
 
 

@@ -106,6 +106,8 @@ class EventData(Out):
     version: Annotated[int, Envelope]
     href: Annotated[str, Envelope]
     case_id: Annotated[str | None, Envelope]
+    # of a Part 2 record (42 CFR 2.32); absent otherwise
+    redisclosure_notice: Annotated[str | None, Envelope] = None
 
 
 class EventOut(Out):

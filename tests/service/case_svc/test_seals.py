@@ -82,7 +82,7 @@ async def test_sealing_is_told_with_its_reason_to_the_custodian_alone(
     assert told.type == "org.careloop.case.sealed.v1"
     assert told.data["person_id"] == filled["person_id"]
     assert (told.data["classes"], told.data["parties"]) == (["coordination", "safety"], [])
-    assert told.data["change"] == {"reason": "person-request"}
+    assert told.data["change"] == {"grounds": "person-request"}
     audited = await world.rows(
         "SELECT action FROM audit WHERE resource = :id ORDER BY at DESC LIMIT 1", id=filled["id"]
     )

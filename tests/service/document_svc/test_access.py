@@ -133,6 +133,14 @@ async def test_a_part_2_document_always_leaves_with_its_notice(world):
         await reader.get(f"{path}/content", headers={"Range": "bytes=0-3"}),
     ):
         assert answer.headers["redisclosure-notice"] == REDISCLOSURE_NOTICE
+        assert answer.headers["link"] == f'<{item["redisclosure_consent"]}>; rel="describedby"'
+    assert item["redisclosure_consent"].startswith("/v1/consents/con_")
+    etag = {"If-None-Match": answer.headers["etag"]}
+    unchanged = await reader.get(f"{path}/content", headers=etag)
+    assert unchanged.status_code == 304
+    assert unchanged.headers["redisclosure-notice"] == REDISCLOSURE_NOTICE
+    [version] = (await reader.get(f"{path}/versions")).json()["items"]
+    assert version["redisclosure_notice"] == REDISCLOSURE_NOTICE
     plain = await world.shared(clinic)
     assert "redisclosure_notice" not in plain
     answer = await clinic.get(f"/v1/documents/{plain['id']}/content")

@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 
 import pytest
+from sharing.classes import PART2_NOTICE
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from svckit import telemetry
 from svckit.ids import new_id
@@ -48,6 +49,13 @@ async def test_the_reference_library_verifies_what_a_partner_receives(
     assert (shown["status"], shown["attempt_count"]) == ("delivered", 1)
     assert [a["outcome"] for a in shown["attempts"]] == ["delivered"]
     assert shown["attempts"][0]["response_status"] == 204
+
+
+async def test_a_webhook_of_a_part_2_record_carries_the_notice(world, clinic, endpoint, receiver):
+    await world.happened("note.added", clinic, classes=["notes", "substance-use"])
+    await world.deliver()
+    [got] = receiver.got
+    assert json.loads(got.body)["data"]["redisclosure_notice"] == PART2_NOTICE
 
 
 async def test_a_tampered_body_or_another_secret_does_not_verify(world, clinic, endpoint, receiver):

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sharing.classes import PART2_NOTICE
 from svckit.ids import new_id
 
 
@@ -30,6 +31,15 @@ async def test_an_item_is_thin(world):
             "case_id": world.case,
         },
     }
+
+
+async def test_what_is_told_of_a_part_2_record_says_so(world):
+    clinic = await world.organisation()
+    await world.happened("note.added", clinic, classes=["notes", "substance-use"])
+    await world.happened("note.added", clinic, classes=["notes", "behavioral"])
+    secret, plain = (item["data"] for item in (await world.feed(clinic))["items"])
+    assert secret["redisclosure_notice"] == PART2_NOTICE
+    assert "redisclosure_notice" not in plain
 
 
 async def test_an_outsider_is_told_nothing(world):

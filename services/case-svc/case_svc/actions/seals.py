@@ -31,7 +31,7 @@ async def seal(
         raise AlreadySealed("The case is sealed already.")
     file.sealed = True
     touch(file)
-    await put_on(tx, caller, file, {"reason": reason})
+    await put_on(tx, caller, file, {"grounds": reason})
     return file
 
 
@@ -45,7 +45,7 @@ async def unseal(
     file.sealed = False
     touch(file)
     await replica.unseal(tx, file.id, at=now())
-    change = {"reason": reason}
+    change = {"grounds": reason}
     await events.of_case(tx, caller, file, "case.unsealed", change, classes=_TELLS)
     return file
 

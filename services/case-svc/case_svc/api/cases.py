@@ -174,7 +174,7 @@ async def timeline(case_id: IdPath, caller: MayRead, session: Read, page: Paging
         caller.organisation_id,
         found,
         key=lambda seen: [seen.row.id],
-        present=reply.entry,
+        present=await reply.presenter(session, caller, found),
     )
 
 

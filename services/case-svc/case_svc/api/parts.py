@@ -57,7 +57,10 @@ async def page_of(
         which=which,
     )
     return page.reply(
-        caller.organisation_id, found, key=lambda seen: [seen.row.id], present=reply.row
+        caller.organisation_id,
+        found,
+        key=lambda seen: [seen.row.id],
+        present=await reply.presenter(tx, caller, found),
     )
 
 
@@ -66,4 +69,5 @@ async def one_of(
 ) -> Response:
     """Return one row of the case with its ETag."""
     seen: Any = await rows.get_row(tx, caller, model, case_id, row_id)
-    return reply.tagged(reply.row(seen), seen.row.version)
+    present = await reply.presenter(tx, caller, [seen])
+    return reply.tagged(present(seen), seen.row.version)

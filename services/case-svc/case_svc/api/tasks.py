@@ -50,7 +50,10 @@ async def list_tasks(
     )
     found = await tasks.list_tasks(session, caller, wanted, last(page, caller), page.limit + 1)
     return page.reply(
-        caller.organisation_id, found, key=lambda seen: [seen.row.id], present=reply.row
+        caller.organisation_id,
+        found,
+        key=lambda seen: [seen.row.id],
+        present=await reply.presenter(session, caller, found),
     )
 
 
@@ -58,7 +61,8 @@ async def list_tasks(
 async def get_task(task_id: IdPath, caller: MayRead, session: Read) -> Response:
     """Return one task."""
     seen = await tasks.get_task(session, caller, task_id)
-    return reply.tagged(reply.row(seen), seen.row.version)
+    present = await reply.presenter(session, caller, [seen])
+    return reply.tagged(present(seen), seen.row.version)
 
 
 @router.patch("/{task_id}", response_model=TaskOut)

@@ -49,7 +49,14 @@ class RowOut(Out):
     updated_at: Envelope[datetime]
 
 
-class InCaseOut(RowOut):
+class Part2Out(Out):
+    """What goes with a Part 2 record (42 CFR 2.32): notice, and the consent that lets it out."""
+
+    redisclosure_notice: Envelope[str | None] = None
+    redisclosure_consent: Envelope[str | None] = None
+
+
+class InCaseOut(RowOut, Part2Out):
     case_id: Envelope[str]
 
 

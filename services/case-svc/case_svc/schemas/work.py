@@ -16,6 +16,7 @@ from case_svc.schemas.fields import (
     Instant,
     Line,
     Notes,
+    Part2Out,
     Prose,
 )
 
@@ -121,7 +122,7 @@ class DecisionPage(Out):
     next: str | None
 
 
-class EntryOut(Out):
+class EntryOut(Part2Out):
     """One action: what happened to which resource, when, by whom. `change` holds ids and codes."""
 
     id: Envelope[str]
