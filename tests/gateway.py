@@ -217,6 +217,7 @@ def running(database_url: str, folder: Path, **settings: str) -> Iterator[Gatewa
         "document_url": upstream.url,
         "notify_url": f"http://127.0.0.1:{free_port()}",
         "replica_wait_s": "0.3",
+        "allowed_hosts": '["g", "127.0.0.1", "localhost"]',
         **settings,
     }
     environment = {**os.environ, **testing.environment("gateway", database_url, **values)}

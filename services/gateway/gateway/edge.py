@@ -22,8 +22,9 @@ from svckit.telemetry import continue_from, span, traceparent
 
 from gateway import access, body, domain, proxy
 from gateway.exchange import Exchange
+from gateway.hosts import Hosts
 from gateway.ledger.recording import REFUSED, Before, Held
-from gateway.limits import RateLimit
+from gateway.limits import CONNECTIONS, Quotas, TokenLimit
 from gateway.possession import Possession
 from gateway.revocations import Follower
 from gateway.settings import Settings
@@ -31,6 +32,7 @@ from gateway.tokens import Session, Tokens
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="careloop"'}
 _SCHEMES = ("bearer", "dpop")
+TOKEN_PATH = "/oauth/token"  # noqa: S105  # a path
 
 
 _ALLOW = ", ".join(sorted(domain.METHODS))
@@ -82,7 +84,17 @@ class Edge:
         self._samples = access.Sampler(settings.traces_per_second)
         self._seconds = access.Seconds()
         self._lines = access.Lines(settings.log_level)
-        self._limit = RateLimit(settings.rate_limit, settings.rate_window_s)
+        self._hosts = Hosts(settings.allowed_hosts, settings.issuer)
+        self._quotas = Quotas(
+            settings.rate_limit,
+            settings.rate_window_s,
+            settings.requests_at_a_time,
+            settings.processes,
+        )
+        self._token_limit = TokenLimit(
+            settings.tokens_per_address, settings.tokens_per_client, settings.rate_window_s
+        )
+        CONNECTIONS.most = settings.connections_per_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -138,6 +150,7 @@ class Edge:
         if exchange.header(b"content-encoding"):
             raise UnsupportedMediaType("Send the body without a content coding.")
         path = raw_path.decode("ascii")
+        self._hosts.check(exchange.header(b"host"), path)
         if resource := domain.opened(path):
             exchange.resource = resource
             await self._ours(exchange, None)
@@ -154,20 +167,29 @@ class Edge:
         except Forbidden as error:
             await before(error.status, REFUSED)
             raise
-        exchange.extra += self._limit.take(session.caller.organisation_id)
-        if route.service is None:
-            await self._ours(exchange, before)
-            return
+        caller = session.caller
+        exchange.extra += self._quotas.enter(caller.organisation_id, caller.client_id)
+        try:
+            if route.service is None:
+                await self._ours(exchange, before)
+            else:
+                await self._forwarded(exchange, session, route, before)
+        finally:
+            self._quotas.leave(caller.organisation_id)
+
+    async def _forwarded(
+        self, exchange: Exchange, session: Session, route: domain.Route, before: Before
+    ) -> None:
+        assert route.service is not None
         upload = domain.is_upload(route, exchange.method)
         limit = self._settings.max_upload_bytes if upload else self._settings.max_body_bytes
         self._check_length(exchange, limit)
-        identity = self._tokens.internal(session, route.service)
         await self._proxy.forward(
             route.service,
             exchange.scope,
             exchange.receive,
             exchange.send,
-            identity=identity,
+            identity=self._tokens.internal(session, route.service),
             trace=exchange.trace,
             limit=limit,
             before=before,
@@ -203,6 +225,8 @@ class Edge:
                 exchange.receive, limit=limit, timeout_s=self._settings.body_timeout_s
             )
             receive = body.replayed(found)
+            if exchange.resource == TOKEN_PATH:
+                self._token_limit.take(exchange.address, found)
         headers = [
             # what a bound token needed has been shown: inside there is one scheme
             (name, b"Bearer" + value[4:] if _is_dpop(name, value) else value)

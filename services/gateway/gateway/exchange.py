@@ -60,6 +60,12 @@ class Exchange:
             yield
 
     @property
+    def address(self) -> str:
+        """Who holds the connection: a partner, or the proxy in front of us."""
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
+
+    @property
     def declared(self) -> int | None:
         """The declared length of the body, 0 for none, None when it comes in chunks."""
         if self.header(b"transfer-encoding"):

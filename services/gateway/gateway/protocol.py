@@ -13,15 +13,18 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.certificates import thumbprint
+from gateway.cycle import Cycle
+from gateway.limits import CONNECTIONS
 from gateway.proxy import GONE
 
 HEAD_S = 5.0
 MAX_HEAD = 16 * 1024
 MAX_FIELDS = 64
+MAX_PIPELINED = 16
 # fields that mean nothing twice; a second one is somebody's trick
 _ONCE = frozenset(
     {b"host", b"authorization", b"content-type", b"content-length", b"transfer-encoding",
-     b"idempotency-key", b"if-match", b"if-none-match", b"range", b"dpop"}
+     b"expect", b"idempotency-key", b"if-match", b"if-none-match", b"range", b"dpop"}
 )  # fmt: skip
 _METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 
@@ -51,14 +54,21 @@ class HardenedProtocol(HttpToolsProtocol):
         self._dead = False
         self._deadline: asyncio.TimerHandle | None = None
         self._tls: dict[Any, Any] | None = None
+        self._address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
+        if not CONNECTIONS.enter(self._address):
+            self._dead = True
+            transport.abort()
+            return
         self._tls = _tls_of(transport)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
+        CONNECTIONS.leave(self._address)
         if not self._idle:
             # uvicorn's send says nothing of it: who streams an answer looks here
             cast("dict[str, Any]", self.cycle.scope)[GONE] = True
@@ -77,8 +87,7 @@ class HardenedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(self._refusal or Refusal(HTTPStatus.BAD_REQUEST, "malformed-http"))
             return
-        if self._in_head and self._deadline is None:
-            # between requests uvicorn's clock for idle connections runs as well
+        if self._deadline is None and (self._head_begun or self._is_stray):
             self._expect_head()
         if begun and self._head_begun:
             # one long field reaches on_header only when it ends: count what is still inside
@@ -101,20 +110,52 @@ class HardenedProtocol(HttpToolsProtocol):
         self._count(len(name) + len(value) + 4)
         # a trailer: the request has been authorised by its head, nothing may be added to it
         if self._in_head:
-            super().on_header(name, value)
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._check_head()
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        self._check_head(method, version)
         self._in_head = self._head_begun = False
         self._fields_bytes = 0
         self._stop_clock()
-        super().on_headers_complete()
-        if self.parser.should_upgrade():
-            self.cycle.keep_alive = False
+        path, _, query = self.url.partition(b"?")
+        scope = self.scope
+        scope["method"], scope["http_version"] = method.decode("ascii"), version
+        scope["path"], scope["raw_path"] = path.decode("latin-1"), path
+        scope["query_string"] = query
+        before: RequestResponseCycle | None = self.cycle
+        upgrades = self.parser.should_upgrade()
+        self.cycle = self._new_cycle(keep_alive=version == "1.1" and not upgrades)
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _new_cycle(self, *, keep_alive: bool) -> Cycle:
+        expects = any(name == b"expect" for name, _ in self.headers)
+        return Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=expects,
+            keep_alive=keep_alive and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
 
     def on_message_complete(self) -> None:
         self._in_head = True
         super().on_message_complete()
+
+    @property
+    def _is_stray(self) -> bool:
+        """Whether what came belongs to no request: line ends that keep the connection open."""
+        return self._idle and self.timeout_keep_alive_task is None
 
     @property
     def _idle(self) -> bool:
@@ -136,24 +177,30 @@ class HardenedProtocol(HttpToolsProtocol):
                 Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too-many-headers")
             )
 
-    def _check_head(self) -> None:
-        if self.parser.get_method() not in _METHODS:
+    def _check_head(self, method: bytes, version: str) -> None:
+        if method not in _METHODS:
             raise self._wrong(Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed"))
-        if self.parser.get_http_version() not in ("1.0", "1.1"):
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise self._wrong(Refusal(HTTPStatus.TOO_MANY_REQUESTS, "too-many-pipelined"))
+        if version not in ("1.0", "1.1"):
             raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "http-version"))
-        if not self.url.startswith(b"/"):
+        if not self.url.startswith(b"/") or b"#" in self.url:
             raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "target-not-origin-form"))
         names = [name for name, _ in self.headers]
         if names.count(b"host") != 1:
             raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "host-not-single"))
         if len(set(names)) < len(names) and any(names.count(name) > 1 for name in _ONCE):
             raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "header-repeated"))
+        if b"expect" in names and dict(self.headers)[b"expect"].lower() != b"100-continue":
+            raise self._wrong(Refusal(HTTPStatus.EXPECTATION_FAILED, "expectation-failed"))
         if b"transfer-encoding" in names:
-            coding = dict(self.headers)[b"transfer-encoding"].lower()
-            if b"content-length" in names or coding != b"chunked":
-                raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "transfer-encoding"))
-            if self.parser.get_http_version() != "1.1":
-                raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "transfer-encoding"))
+            self._check_coding(names, version)
+
+    def _check_coding(self, names: list[bytes], version: str) -> None:
+        """Refuse every framing but one: chunks, alone, in HTTP/1.1 (RFC 9112 s6.1)."""
+        coding = dict(self.headers)[b"transfer-encoding"].lower()
+        if b"content-length" in names or coding != b"chunked" or version != "1.1":
+            raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "transfer-encoding"))
 
     def _expect_head(self) -> None:
         self._stop_clock()

@@ -27,9 +27,20 @@ class Settings(ServiceSettings):
 
     # a document's bytes above this are refused with 413
     max_upload_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
-    # requests one organisation may send in each window, per gateway process
+    # names in Host that are answered, without ports; unset: the issuer's own
+    allowed_hosts: tuple[str, ...] = ()
+    # requests one organisation may send in each window, over all processes of the gateway
     rate_limit: int = Field(default=60_000, ge=1)
     rate_window_s: int = Field(default=60, ge=1)
+    # processes that share the work; each holds its part of every quota
+    processes: int = Field(default=1, ge=1)
+    # requests of one organisation that one process answers at a time
+    requests_at_a_time: int = Field(default=256, ge=1)
+    # token requests in each window from one address, and of one client from one address
+    tokens_per_address: int = Field(default=6_000, ge=1)
+    tokens_per_client: int = Field(default=600, ge=1)
+    # connections that one address may hold; 0 for no limit, as behind a proxy
+    connections_per_address: int = Field(default=512, ge=0)
     # requests that get a span in each second; the others only pass their trace id on
     traces_per_second: int = Field(default=100, ge=0)
     # sockets to each service; more concurrent requests than this wait
