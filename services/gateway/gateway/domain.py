@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sharing.purposes import lineage
+from sharing.purposes import covers, lineage
 from svckit.errors import Conflict, Forbidden, NotFound
 
 
@@ -255,6 +255,34 @@ PURPOSE_SYSTEM = "urn:oid:2.16.840.1.113883.5.8#"
 def purpose_code(text: str) -> str:
     """Return the v3-ActReason code of `TREAT` or `urn:oid:2.16.840.1.113883.5.8#TREAT`."""
     return text.removeprefix(PURPOSE_SYSTEM)
+
+
+# given by the custodian itself; every other grant comes and goes with what it rests on
+GIVEN = (Basis.TREATMENT, Basis.LEGAL)
+# what an agreement's legal basis says when providers may treat without asking (45 CFR 164.506(c))
+TREATMENT = "treatment"
+
+
+class NotAgreed(Conflict):
+    code = "not-agreed"
+
+
+class GrantOver(Conflict):
+    code = "grant-over"
+
+
+class NotGiven(Conflict):
+    """The grant rests on something else, and ends with it."""
+
+    code = "grant-rests-on-its-basis"
+
+
+def check_treatment(legal_basis: str, custodian: str, recipient: str, purposes: int) -> None:
+    """Raise NotAgreed unless one provider may share with another for treatment alone."""
+    if legal_basis != TREATMENT or {custodian, recipient} != {OrganisationKind.CLINIC}:
+        raise NotAgreed("No agreement of two providers says that treatment is its legal basis.")
+    if not covers(purposes, "TREAT"):
+        raise NotAgreed("The agreement is not for treatment.")
 
 
 class AgreementEnded(Conflict):

@@ -178,6 +178,8 @@ class Grant(Base):
     wanted: Mapped[list[str] | None] = mapped_column(JSONB)
     basis: Mapped[Basis]
     basis_id: Mapped[str] = mapped_column(Id)
+    # of a legal basis: the order, statute or request it follows
+    reference: Mapped[str | None]
     valid_from: Mapped[datetime]
     valid_to: Mapped[datetime | None]
     version: Mapped[int]

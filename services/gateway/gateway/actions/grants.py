@@ -53,7 +53,7 @@ async def open_under(
     for agreement in await queries.agreements_in_force(tx, custodian_id, recipient, at):
         wanted = None if classes is None else sorted(classes)
         shown = [name for name in agreement.classes if wanted is None or name in wanted]
-        purposes = _purposes(agreement, reason.purposes)
+        purposes = purposes_of(agreement, reason.purposes)
         found = standing.get((agreement.id, recipient_id))
         if found is not None:
             await _widen(tx, found, shown, purposes, wanted)
@@ -146,7 +146,7 @@ class Referral:
         return Reason(Basis.REFERRAL, self.id, self.person_id, self.case_id)
 
 
-def _purposes(agreement: Agreement, asked: Collection[str] | None) -> list[str]:
+def purposes_of(agreement: Agreement, asked: Collection[str] | None) -> list[str]:
     """Return the purposes both name; a narrower one passes under a wider one of the other side."""
     if asked is None:
         return agreement.purposes

@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from svckit.errors import NotFound
 from svckit.identity import Caller
 
-from gateway.domain import Basis, Decision, Scope
+from gateway.domain import GIVEN, Basis, Decision, Scope
 from gateway.models import (
     Agreement,
     Client,
@@ -144,10 +144,12 @@ def _own_grants(caller: Caller) -> ColumnElement[bool]:
     )
 
 
-async def get_grant(tx: AsyncSession, caller: Caller, grant_id: str) -> Grant:
+async def get_grant(
+    tx: AsyncSession, caller: Caller, grant_id: str, *, lock: bool = False
+) -> Grant:
     """Return a grant the caller gives or holds. Raises NotFound."""
     query = select(Grant).where(Grant.id == grant_id, _own_grants(caller))
-    return _known(await tx.scalar(query))
+    return _known(await tx.scalar(_locked(query, lock)))
 
 
 async def list_grants(
@@ -188,8 +190,8 @@ async def standing_grants(tx: AsyncSession, agreement: Agreement, at: datetime) 
         .where(
             Grant.custodian_id == agreement.custodian_id,
             _parties(agreement, Grant.recipient_id),
-            # an emergency was answered under what was agreed then
-            Grant.basis.not_in((Basis.CONSENT, Basis.EMERGENCY)),
+            # what was given by hand, or in an emergency, was given under what was agreed then
+            Grant.basis.not_in((Basis.CONSENT, Basis.EMERGENCY, *GIVEN)),
             or_(Grant.valid_to.is_(None), Grant.valid_to > at),
         )
         .order_by(Grant.id)

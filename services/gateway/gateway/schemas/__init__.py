@@ -254,6 +254,7 @@ class GrantOut(Out):
     purposes: Annotated[list[str], Open]
     basis: Annotated[Basis, Open]
     basis_id: Annotated[str, Open]
+    reference: Annotated[str | None, Open]
     valid_from: Annotated[datetime, Open]
     valid_to: Annotated[datetime | None, Open]
     version: Annotated[int, Open]
