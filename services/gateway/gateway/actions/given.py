@@ -88,7 +88,7 @@ async def _agreed(
     agreement = next((one for one in found if one.id == body.agreement_id), None)
     if agreement is None:
         raise _fault("agreement_id", "unknown-agreement", "No such agreement is in force.")
-    if body.basis == Basis.TREATMENT:
+    if Basis(body.basis) is Basis.TREATMENT:
         agreed = tree.mask_of(agreement.purposes)
         check_treatment(agreement.legal_basis, caller.kind, recipient.kind, agreed)
     return agreement, recipient
