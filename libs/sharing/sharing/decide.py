@@ -8,31 +8,42 @@ what is left of a clause is a small function of the row. For many rows of few pe
 is cheaper with `evaluate`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sharing import rule as rules
-from sharing.algebra import Clause, Equal, Ref, Rule
+from sharing.algebra import Clause, Equal, Factor, Ref, Rule, Side
 from sharing.classes import ALL
 from sharing.folding import Folding, Found, Said, Test
-from sharing.model import Consent, Facts, Grant, Reader, Row
+from sharing.model import Consent, Facts, Reader, Row
 
 _ALL = int(ALL)
-_PERSON = Ref("row", "person_id")
-_OPEN: Said = {"seal": 0}
-_CLOSED: Said = {"seal": _ALL}
+_SILENCE: Said = {"permit": 0, "deny": 0}
 _T = TypeVar("_T")
 
 
-class _Opening(NamedTuple):
-    """A grant that may hold: what the row must still be, and the classes it then shows."""
+class _Cut(NamedTuple):
+    """Factors folded: what they leave in any case, and what hangs on the row."""
 
-    tests: tuple[Test, ...]
     fixed: int
     varying: tuple[Found, ...]
+
+    def of(self, row: Row, said: Said) -> int:
+        mask = self.fixed
+        for cut in self.varying:
+            mask &= cut(row, said)
+        return mask
+
+
+class _Opening(NamedTuple):
+    """A grant that may hold: what the row must still be, what it shows, and what it has shown."""
+
+    tests: tuple[Test, ...]
+    cut: _Cut
+    known: dict[Any, int]
 
 
 class _Heard(NamedTuple):
@@ -48,76 +59,63 @@ class Decider:
     def __init__(
         self, facts: Facts, reader: Reader, *, at: datetime, rule: Rule | None = None
     ) -> None:
-        self._rule = rule or rules.current()
-        self._folding = Folding(reader, at)
+        rule = rule or rules.current()
         self._organisation = reader.organisation_id
-        self._openings: _ByPerson[_Opening] = _ByPerson(self._rule.clauses, "grant")
+        folding = Folding(reader, at)
+        self._openings: _Keyed[_Opening] = _Keyed(rule.clauses, "grant", "person_id")
         for grant in facts.grants:
-            self._open(facts, grant)
-        self._heard: _ByPerson[_Heard] = _ByPerson(self._rule.directives, "consent")
+            sides = {"grant": grant, "agreement": facts.agreements.get(grant.agreement_id)}
+            tests = folding.residue(self._openings.rest, sides)
+            if tests is not None and (cut := _cut(folding, rule.factors, sides)) is not None:
+                self._openings.add(grant, _Opening(tests, cut, {}))
+        self._heard: _Keyed[_Heard] = _Keyed(rule.directives, "consent", "person_id")
         for consent in facts.consents:
-            tests = self._folding.residue(self._heard.rest, {"consent": consent})
+            tests = folding.residue(self._heard.rest, {"consent": consent})
             if tests is not None:
-                self._heard.add(consent.person_id, _Heard(tests, consent))
-        self._seals = [
-            tests
-            for seal in facts.seals
-            if (tests := self._folding.residue(self._rule.seals, {"seal": seal})) is not None
-        ]
-        self._barriers = [self._folding.mask(one.mask, {}) for one in self._rule.barriers]
-        # directives say the same of all rows that are alike in what the rule reads of a row
-        self._alike = attrgetter("person_id", *_read_of_row(self._rule.directives))
-        self._said: dict[Any, Said] = {}
+                self._heard.add(consent, _Heard(tests, consent))
+        self._seals: _Keyed[tuple[Test, ...]] = _Keyed(rule.seals, "seal", "case_id")
+        for seal in facts.seals:
+            tests = folding.residue(self._seals.rest, {"seal": seal})
+            if tests is not None:
+                self._seals.add(seal, tests)
+        self._open = _cut(folding, rule.barriers, {})
+        self._closed = _cut(Folding(reader, at, sealed=True), rule.barriers, {})
+        # a grant shows the same of rows that are alike in what is read of a row beside the clauses
+        alike = {"person_id", *_read_of_row((rule.directives, rule.factors))}
+        if self._openings.keyed and self._heard.keyed and len(alike) > 1:
+            alike.discard("person_id")
+        self._alike = attrgetter(*sorted(alike))
 
     def __call__(self, row: Row) -> int:
         """Return the mask of the row's classes. Pure, but for what it remembers."""
-        if row.custodian_id == self._organisation:
+        organisation = self._organisation
+        if row.custodian_id == organisation:
             return _ALL
-        mask = _ALL if self._organisation in row.parties else 0
-        for tests, fixed, varying in self._openings.of(row.person_id):
-            if all(test(row) for test in tests):
-                shown = fixed
-                for cut in varying:
-                    shown &= cut(row, self._directed(row))
-                mask |= shown
-        if mask and self._barriers:
-            said = _CLOSED if self._seals and self._is_sealed(row) else _OPEN
-            for barrier in self._barriers:
-                mask &= barrier if isinstance(barrier, int) else barrier(row, said)
-        return mask
-
-    def _open(self, facts: Facts, grant: Grant) -> None:
-        sides = {"grant": grant, "agreement": facts.agreements.get(grant.agreement_id)}
-        tests = self._folding.residue(self._openings.rest, sides)
-        if tests is None:
-            return
-        fixed = _ALL
-        varying: list[Found] = []
-        for factor in self._rule.factors:
-            mask = self._folding.mask(factor.mask, sides)
-            if isinstance(mask, int):
-                fixed &= mask
+        mask = _ALL if organisation in row.parties else 0
+        for tests, cut, known in self._openings.of(row):
+            for test in tests:
+                if not test(row):
+                    break
             else:
-                varying.append(mask)
-        if fixed:
-            self._openings.add(grant.person_id, _Opening(tests, fixed, tuple(varying)))
+                key = self._alike(row)
+                shown = known.get(key)
+                if shown is None:
+                    shown = known[key] = cut.of(row, self._directed(row))
+                mask |= shown
+        if not mask:
+            return 0
+        barrier = self._closed if self._is_sealed(row) else self._open
+        if barrier is None:
+            return 0
+        return mask & (barrier.of(row, _SILENCE) if barrier.varying else barrier.fixed)
 
     def _is_sealed(self, row: Row) -> bool:
-        return any(all(test(row) for test in tests) for tests in self._seals)
+        return any(all(test(row) for test in tests) for tests in self._seals.of(row))
 
     def _directed(self, row: Row) -> Said:
-        key = self._alike(row)
-        found = self._said.get(key)
-        if found is None:
-            found = self._said[key] = self._resolve(row)
-        return found
-
-    def _resolve(self, row: Row) -> Said:
         said = {"permit": 0, "deny": 0}
         counted = [
-            one.consent
-            for one in self._heard.of(row.person_id)
-            if all(test(row) for test in one.tests)
+            one.consent for one in self._heard.of(row) if all(test(row) for test in one.tests)
         ]
         for consent in sorted(
             counted, key=lambda one: (one.decided_at, one.depth, one.decision == "deny")
@@ -128,29 +126,37 @@ class Decider:
         return said
 
 
-class _ByPerson(Generic[_T]):
-    """Records by the person they are about, where a clause of the rule demands the row's person."""
+def _cut(folding: Folding, factors: tuple[Factor, ...], sides: Mapping[str, Any]) -> _Cut | None:
+    """Return the factors folded; None: they leave nothing, whatever the row."""
+    fixed = _ALL
+    varying: list[Found] = []
+    for factor in factors:
+        mask = folding.mask(factor.mask, sides)
+        if isinstance(mask, int):
+            fixed &= mask
+        else:
+            varying.append(mask)
+    return _Cut(fixed, tuple(varying)) if fixed else None
 
-    def __init__(self, clauses: tuple[Clause, ...], side: str) -> None:
-        self.rest = tuple(
-            clause
-            for clause in clauses
-            if not (
-                isinstance(clause.condition, Equal)
-                and clause.condition.left == Ref(side, "person_id")  # type: ignore[arg-type]
-                and clause.condition.right == _PERSON
-            )
-        )
-        self._demanded = len(self.rest) < len(clauses)
+
+class _Keyed(Generic[_T]):
+    """Records kept by a field that a clause of the rule demands to be the row's, if one does."""
+
+    def __init__(self, clauses: tuple[Clause, ...], side: Side, field: str) -> None:
+        demand = Equal(Ref(side, field), Ref("row", field))
+        self.rest = tuple(clause for clause in clauses if clause.condition != demand)
+        self.keyed = len(self.rest) < len(clauses)
+        self._get = attrgetter(field)
         self._kept: dict[str | None, list[_T]] = {}
 
-    def add(self, person_id: str, record: _T) -> None:
-        self._kept.setdefault(person_id if self._demanded else None, []).append(record)
+    def add(self, record: Any, kept: _T) -> None:
+        self._kept.setdefault(self._get(record) if self.keyed else None, []).append(kept)
 
-    def of(self, person_id: str | None) -> Iterable[_T]:
-        if self._demanded and person_id is None:
-            return ()
-        return self._kept.get(person_id if self._demanded else None, ())
+    def of(self, row: Row) -> Sequence[_T]:
+        if not self.keyed:
+            return self._kept.get(None, ())
+        # a record names one, so that a row without any finds none
+        return self._kept.get(self._get(row), ())
 
 
 def _read_of_row(node: Any) -> Iterator[str]:

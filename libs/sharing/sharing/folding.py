@@ -35,7 +35,7 @@ from sharing.classes import ALL
 from sharing.model import Reader, Row
 
 Test = Callable[[Row], bool]
-# the classes that a person's directives say "permit" and "deny" of, or that a "seal" closes
+# the classes that a person's directives say "permit" and "deny" of
 Said = Mapping[str, int]
 Found = Callable[[Row, Said], int]
 _ALL = int(ALL)
@@ -47,10 +47,10 @@ _COMPARE: dict[type, Callable[[Any, Any], bool]] = {
 
 
 class Folding:
-    """What is left of the rule for one reader at one instant."""
+    """What is left of the rule for one reader at one instant, of rows that are sealed or not."""
 
-    def __init__(self, reader: Reader, at: datetime) -> None:
-        self._reader, self._at = reader, at
+    def __init__(self, reader: Reader, at: datetime, *, sealed: bool = False) -> None:
+        self._reader, self._at, self._sealed = reader, at, sealed
 
     def residue(
         self, clauses: Iterable[Clause], sides: Mapping[str, Any]
@@ -99,7 +99,7 @@ class Folding:
             case Directed(decision):
                 return lambda _, said: said[decision]
             case Sealed():
-                return lambda _, said: said["seal"]
+                return _ALL if self._sealed else 0
             case When(condition):
                 test = self.test(condition, sides)
                 if isinstance(test, bool):
@@ -129,20 +129,25 @@ class Folding:
     def _compared(
         self, compare: Callable[[Any, Any], bool], left: Ref, right: Ref, sides: Mapping[str, Any]
     ) -> bool | Test:
-        """Both sides known, and the comparison of them; at most one of them is the row's."""
-        if left.side == "row":
-            other, of_row = self._known(right, sides), attrgetter(left.field)
-            if other is None:
-                return False
-            return lambda row: (value := of_row(row)) is not None and compare(value, other)
-        one = self._known(left, sides)
-        if one is None:
-            return False
-        if right.side == "row":
-            of_row = attrgetter(right.field)
-            return lambda row: (value := of_row(row)) is not None and compare(one, value)
-        other = self._known(right, sides)
-        return other is not None and compare(one, other)
+        """Both sides known, and the comparison of them."""
+        of_row = [ref for ref in (left, right) if ref.side == "row"]
+        if len(of_row) == 1 and compare is _COMPARE[Equal]:
+            fixed = self._known(left if of_row[0] is right else right, sides)
+            get = attrgetter(of_row[0].field)
+            return False if fixed is None else lambda row: bool(get(row) == fixed)
+        one, other = self._getter(left, sides), self._getter(right, sides)
+
+        def holds(row: Row | None) -> bool:
+            known, against = one(row), other(row)
+            return known is not None and against is not None and compare(known, against)
+
+        return holds if of_row else holds(None)
+
+    def _getter(self, ref: Ref, sides: Mapping[str, Any]) -> Callable[[Any], Any]:
+        if ref.side == "row":
+            return attrgetter(ref.field)
+        value = self._known(ref, sides)
+        return lambda _: value
 
 
 def _joined(terms: list[bool | Test], *, decides: bool) -> bool | Test:
@@ -152,11 +157,14 @@ def _joined(terms: list[bool | Test], *, decides: bool) -> bool | Test:
     tests = [term for term in terms if not isinstance(term, bool)]
     if not tests:
         return not decides
-    if len(tests) == 1:
-        return tests[0]
+    first, *others = tests
+    if not others:
+        return first
+    rest = _joined([*others], decides=decides)
+    assert not isinstance(rest, bool)
     if decides:
-        return lambda row: any(test(row) for test in tests)
-    return lambda row: all(test(row) for test in tests)
+        return lambda row: first(row) or rest(row)
+    return lambda row: first(row) and rest(row)
 
 
 def _united(terms: list[int | Found]) -> int | Found:
@@ -168,6 +176,8 @@ def _united(terms: list[int | Found]) -> int | Found:
             rest.append(term)
     if not rest or known == _ALL:
         return known
+    if len(rest) == 1 and not known:
+        return rest[0]
 
     def union(row: Row, said: Said) -> int:
         mask = known
