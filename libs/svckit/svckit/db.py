@@ -80,6 +80,16 @@ class Database:
         await self.engine.dispose()
 
 
+@asynccontextmanager
+async def taken_back(tx: AsyncSession) -> AsyncIterator[None]:
+    """Run the block in a savepoint and undo it, however it ends: to see what would happen."""
+    attempt = await tx.begin_nested()
+    try:
+        yield
+    finally:
+        await attempt.rollback()
+
+
 async def _read(request: Request) -> AsyncIterator[AsyncSession]:
     async with request.app.state.db.read() as session:
         yield session

@@ -15,6 +15,7 @@ from sharing.confidentiality import rank
 from sharing.explain import Explanation, explain, who_can_see
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
+from svckit.db import taken_back
 from svckit.errors import FieldError, Invalid, NotFound
 from svckit.identity import Caller
 from svckit.ids import new_id
@@ -156,16 +157,13 @@ async def preview(
         raise Invalid("There is nothing to preview.", errors=[fault])
     recipient = await queries.get_organisation(tx, recipient_id)
     wanted = {"requested": ASKED, "accepted": ACCEPTED}.get(stage)
-    attempt = await tx.begin_nested()
-    try:
+    async with taken_back(tx):
         if wanted is not None:
             reason = grants.Reason(Basis.REFERRAL, new_id("ref"), row.person_id, row.case_id)
             parties = row.custodian_id, recipient_id
             await grants.open_under(tx, *parties, wanted, reason, at=now())
             await tx.flush()
         world = await _around(tx, row)
-    finally:
-        await attempt.rollback()
     known = world.facts(recipient_id, *row)
     asked = Asked(row, "case" if row.case_id else "person").as_row()
     return [

@@ -15,6 +15,7 @@ from sharing.confidentiality import rank
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import audit
 from svckit.clock import now, wire
+from svckit.db import taken_back
 from svckit.errors import FieldError, Invalid
 from svckit.idempotency import check_version
 from svckit.identity import Caller
@@ -80,11 +81,8 @@ def content_of(body: AgreementTerms) -> dict[str, Any]:
 
 async def simulate(tx: AsyncSession, caller: Caller, row: AgreementVersion) -> Difference:
     """Return what publishing the draft would change, by publishing it and taking that back."""
-    attempt = await tx.begin_nested()
-    try:
+    async with taken_back(tx):
         _, found = await _apply(tx, caller, row)
-    finally:
-        await attempt.rollback()
     return found
 
 

@@ -45,6 +45,24 @@ async def open_access(
     if not await emergencies.keeps_records(tx, body.custodian_id, body.person_id):
         fault = FieldError("#/person_id", "unknown-person", "The custodian has no such person.")
         raise Invalid("The emergency access cannot be opened.", errors=[fault])
+    row = await _new(tx, caller, body, address, at)
+    await events.emergency_access(tx, "opened", row, caller)
+    await audit.record(tx, caller, action="emergency-access.open", resource=row.id, version=1)
+    reason = grants.Reason(
+        Basis.EMERGENCY,
+        row.id,
+        row.person_id,
+        row.case_id,
+        purposes=[domain.EMERGENCY],
+        valid_to=row.ends_at,
+    )
+    await grants.open_under(tx, row.custodian_id, row.requester_id, None, reason, at=at)
+    return row
+
+
+async def _new(
+    tx: AsyncSession, caller: Caller, body: EmergencyAccessIn, address: str, at: datetime
+) -> EmergencyAccess:
     custodian = await queries.get_organisation(tx, body.custodian_id)
     row = EmergencyAccess(
         id=new_id("ema"),
@@ -63,17 +81,6 @@ async def open_access(
     )
     tx.add(row)
     await tx.flush()
-    await events.emergency_access(tx, "opened", row, caller)
-    await audit.record(tx, caller, action="emergency-access.open", resource=row.id, version=1)
-    reason = grants.Reason(
-        Basis.EMERGENCY,
-        row.id,
-        row.person_id,
-        row.case_id,
-        purposes=[domain.EMERGENCY],
-        valid_to=row.ends_at,
-    )
-    await grants.open_under(tx, row.custodian_id, row.requester_id, None, reason, at=at)
     return row
 
 

@@ -1,6 +1,5 @@
 """What a change of an agreement or of the policy would change; nothing is."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import sharing
@@ -8,6 +7,7 @@ from sharing import policy, purposes, rule
 from sharing.algebra import Always, Ceiling, Either, Except, Factor, Mask, Rule
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
+from svckit.db import taken_back
 from svckit.errors import FieldError, Invalid
 from svckit.identity import Caller
 
@@ -22,12 +22,9 @@ async def of_agreement(
     tx: AsyncSession, caller: Caller, terms: AgreementTerms, agreement_id: str | None
 ) -> Difference:
     """Return what publishing an agreement would change; the digest is that of its draft."""
-
-    async def attempt() -> Difference:
+    async with taken_back(tx):
         row = await agreements.draft(tx, caller, terms, agreement_id)
         return await agreements.simulate(tx, caller, row)
-
-    return await _undone(tx, attempt)
 
 
 async def of_end(tx: AsyncSession, caller: Caller, agreement_id: str) -> Difference:
@@ -107,11 +104,3 @@ def _under(other: policy.Policy, reader: sharing.Organisation) -> Rule:
     standing = rule.current()
     factors = tuple(Factor(one.name, swapped(one.mask)) for one in standing.factors)
     return replace(standing, factors=factors)
-
-
-async def _undone(tx: AsyncSession, attempt: Callable[[], Awaitable[Difference]]) -> Difference:
-    outer = await tx.begin_nested()
-    try:
-        return await attempt()
-    finally:
-        await outer.rollback()
