@@ -32,6 +32,8 @@ class Upstream(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.seen: list[Seen] = []
         self.breaks = 0
+        # whole answers by the last part of the path; one that ends in `half` closes
+        self.scripted = dict(_SCRIPTED)
         self.poured_out = threading.Event()
         self.released = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -112,7 +114,7 @@ class _Handler(socketserver.StreamRequestHandler):
         if path.endswith(b"/discloses"):
             self._disclose(seen.line.split(b" ")[1].partition(b"?")[2])
             return True
-        scripted = _SCRIPTED.get(path.rpartition(b"/")[2])
+        scripted = self.server.scripted.get(path.rpartition(b"/")[2])
         if scripted:
             self.wfile.write(scripted)
             return not scripted.endswith(b"half")

@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._heard = False
         self._interim = 0
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._fields_bytes = 0
         self._started = False
         self._complete = False
         self._chunks: deque[bytes] = deque()
@@ -181,6 +181,7 @@ class Connection(asyncio.Protocol):
         self._heard = True
         self.deadline = self._loop.time() + self._patience_s
         if self._in_head:
+            # one long field reaches on_header only when it ends: count what is still inside
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -207,7 +208,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
             return
-        if len(self.headers) >= _MAX_FIELDS:
+        self._fields_bytes += len(name) + len(value)
+        if len(self.headers) >= _MAX_FIELDS or self._fields_bytes > _MAX_HEAD:
             raise _Unacceptable("fields")
         self.headers.append((name.lower(), value))
 
@@ -252,7 +254,7 @@ class Connection(asyncio.Protocol):
         if not self._started:
             # an interim answer: the real one follows
             self.headers = []
-            self._head_bytes = 0
+            self._head_bytes = self._fields_bytes = 0
             return
         if not self._complete:
             self._complete = True
