@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 from fastapi import Request, Response
+from svckit.problems import PROBLEMS
 
 from gateway import assertion
 from gateway.assertion import Login
@@ -36,11 +37,16 @@ def described(*required: str, optional: Mapping[str, str] = {}) -> dict[str, Any
     return {"requestBody": {"required": True, "content": {FORM: {"schema": schema}}}}
 
 
-def answers(description: str) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI of what an endpoint answers."""
+def answers(description: str, status: int = 200, *more: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI of what an endpoint answers, and of what the edge refuses before it."""
     error = {"schema": {"type": "object", "required": ["error"], "properties": {"error": STRING}}}
-    refusal = {"description": "RFC 6749 s5.2", "content": {"application/json": error}}
-    return {200: {"description": description}, 400: refusal, 401: refusal, 413: refusal}
+    found: dict[int | str, dict[str, Any]] = {
+        code: PROBLEMS[code] for code in (404, 415, 429, 503, *more)
+    }
+    for code in (400, 401, 413):
+        content = {"application/json": error, **PROBLEMS[code]["content"]}
+        found[code] = {"description": "RFC 6749 s5.2, or a problem", "content": content}
+    return {status: {"description": description}, **found}
 
 
 def tokens_of(request: Request) -> Tokens:

@@ -37,11 +37,15 @@ _METADATA: dict[str, Any] = {
     }
 }
 _BEARER = {"WWW-Authenticate": 'Bearer realm="careloop", error="invalid_token"'}
-_CREATED = {201: {"description": "The registration"}, **answers("")}
-del _CREATED[200]
+_SHOWN = answers("The registration", 200, 422)
 
 
-@router.post("/register", status_code=201, responses=_CREATED, openapi_extra=_METADATA)
+@router.post(
+    "/register",
+    status_code=201,
+    responses=answers("The registration", 201),
+    openapi_extra=_METADATA,
+)
 async def register(request: Request) -> Response:
     """Register a client with the token that an administrator gave for it."""
     ring, settings = tokens_of(request).keys, request.app.state.settings
@@ -57,7 +61,7 @@ async def register(request: Request) -> Response:
     return answer(201, body)
 
 
-@router.get(_ONE, responses=answers("The registration"))
+@router.get(_ONE, responses=_SHOWN)
 async def read(request: Request, client_id: str) -> Response:
     """Read a registration with the token that manages it."""
     try:
@@ -70,7 +74,7 @@ async def read(request: Request, client_id: str) -> Response:
     return answer(200, body)
 
 
-@router.put(_ONE, responses=answers("The registration"), openapi_extra=_METADATA)
+@router.put(_ONE, responses=_SHOWN, openapi_extra=_METADATA)
 async def replace(request: Request, client_id: str) -> Response:
     """Replace a registration; the answer holds the token that manages it from now on."""
     ring, settings = tokens_of(request).keys, request.app.state.settings
@@ -87,11 +91,7 @@ async def replace(request: Request, client_id: str) -> Response:
     return answer(200, body)
 
 
-_GONE = {204: {"description": "The client has ended"}, **answers("")}
-del _GONE[200]
-
-
-@router.delete(_ONE, status_code=204, responses=_GONE)
+@router.delete(_ONE, status_code=204, responses=answers("The client has ended", 204, 422))
 async def end(request: Request, client_id: str) -> Response:
     """End a client that registered itself, with its tokens."""
     try:
