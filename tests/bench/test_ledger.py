@@ -1,0 +1,200 @@
+"""What the ledger costs a partner's reads, with every part as it runs: gateway, case-svc, PostgreSQL.
+
+Two gateways on the same database and keys answer in turn, one of them with a writer that writes
+nothing; PostgreSQL flushes its log to the disk at each commit. What counts is the processor time of
+everything that answers, which other work on the machine does not distort: at full load throughput
+is its inverse. The latency that the ledger adds is printed beside it.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from svckit import testing
+
+from careloop import postgres as embedded
+from tests import gateway as kit
+from tests.bench.cases import FILL, GRANT
+
+CASES, EVERY = 2_000, 5
+CONNECTIONS = 16
+REQUESTS = 600
+ROUNDS = 3
+COST_AT_MOST = 0.10
+WITHOUT = """
+from gateway.ledger.writer import Writer
+async def nothing(self, answer):
+    return
+Writer.record = nothing
+from gateway.__main__ import app
+app()
+"""
+TERMS = """
+INSERT INTO agreement (id, custodian_id, recipient_id, purposes, classes, consent_classes,
+    legal_basis, retention_days, valid_from, version, created_at)
+  VALUES ('agr_1', '{clinic}', '{partner}', '["TREAT"]', '["coordination"]', '[]', '', 30,
+    now() - interval '1 day', 1, now());
+INSERT INTO grant_ (id, custodian_id, recipient_id, person_id, agreement_id, classes, purposes,
+    basis, basis_id, valid_from, version, created_at)
+  SELECT 'grt_' || n, '{clinic}', '{partner}', 'per_' || lpad(n::text, 26, '0'), 'agr_1',
+    (SELECT jsonb_agg(c) FROM unnest(ARRAY['identity', 'contact', 'coordination', 'needs', 'plan',
+     'clinical', 'behavioral', 'substance-use', 'safety', 'notes', 'financial', 'outcome']) c),
+    '["TREAT"]', 'treatment', 'ref' || n, now() - interval '1 day', 1, now()
+  FROM generate_series(1, {cases}) n WHERE n % {every} = 0;
+ANALYZE;
+"""
+
+
+class Stand:
+    """Both doors, the processes behind them, and the partner that reads."""
+
+    def __init__(self, partner: kit.Partner, doors: dict[str, int], pids: dict[str, list[int]]):
+        self.token, self.doors, self.pids = partner.token(), doors, pids
+
+    def cpu_s(self, door: str) -> float:
+        found = [*self.pids[door], *self.pids["case-svc"], *children(self.pids["postgres"][0])]
+        return sum(map(cpu_seconds, found))
+
+
+def cpu_seconds(pid: int) -> float:
+    with contextlib.suppress(FileNotFoundError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [pid, *(int(each) for each in text.split())]
+
+
+def execute(url: str, script: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(script)
+        finally:
+            await connection.close()
+
+    testing.apart(run())
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    with contextlib.ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="careloop-bench-"))
+        folder.chmod(0o711)
+        server = embedded.start(folder)
+        stack.callback(server.stop)
+        assert server.pid
+        databases = testing.Databases(server.url)
+        gateway_url, case_url = databases.migrated("gateway"), databases.migrated("case_svc")
+        port = kit.free_port()
+        settings = {"case_url": f"http://127.0.0.1:{port}", "rate_limit": "10000000"}
+        gateway = stack.enter_context(
+            kit.running(gateway_url, folder, log_level="warning", **settings)
+        )
+        clinic = gateway.organisation("clinic", "Lakeside")
+        partner = gateway.client(gateway.organisation("clinic", "Harbor"), "TREAT")
+        names = {"clinic": clinic, "partner": partner.organisation_id}
+        shape = {"cases": CASES, "every": EVERY}
+        execute(case_url, (FILL + GRANT + "ANALYZE;").format(**names, **shape))
+        execute(gateway_url, TERMS.format(**names, **shape))
+        more = {"issuer": gateway.url, "log_level": "warning", "port": str(port)}
+        jwks = f"{gateway.url}/.well-known/internal-jwks.json"
+        environment = testing.environment("case_svc", case_url, internal_jwks_url=jwks, **more)
+        service = stack.enter_context(process(["-m", "case_svc", "api"], environment))
+        free = kit.free_port()
+        without = {**gateway.environment, "GATEWAY_PORT": str(free)}
+        other = stack.enter_context(process(["-c", WITHOUT, "api"], without))
+        for ready in (port, free):
+            await_answer(ready)
+        doors = {"with": gateway.port, "without": free}
+        pids = {"with": [gateway.pid], "without": [other], "case-svc": [service]}
+        yield Stand(partner, doors, {**pids, "postgres": [server.pid]})
+
+
+@contextlib.contextmanager
+def process(arguments: list[str], environment: dict[str, str]) -> Iterator[int]:
+    found = subprocess.Popen([sys.executable, *arguments], env={**os.environ, **environment})
+    try:
+        yield found.pid
+    finally:
+        found.terminate()
+        found.wait(20)
+
+
+def await_answer(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if kit.HTTP.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
+                return
+        time.sleep(0.05)
+    raise AssertionError("not ready")
+
+
+async def load(port: int, token: str, paths: list[str]) -> list[float]:
+    """Read the paths over kept connections; return each one's seconds, sorted."""
+    took: list[float] = []
+    rest = iter(paths)
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for path in rest:
+            started = time.perf_counter()
+            head = f"GET {path} HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\n\r\n"
+            writer.write(head.encode())
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200"), answer
+            length = answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            await reader.readexactly(int(length))
+            took.append(time.perf_counter() - started)
+        writer.close()
+
+    await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
+    return sorted(took)
+
+
+def measured(stand: Stand, paths: list[str]) -> dict[str, dict[str, Any]]:
+    """Return, door by door, the processor time a read takes and the median latency, in turn."""
+    found: dict[str, dict[str, Any]] = {door: {"cpu": [], "p50": []} for door in stand.doors}
+    for _ in range(ROUNDS):
+        for door, port in stand.doors.items():
+            before = stand.cpu_s(door)
+            took = testing.apart(load(port, stand.token, paths))
+            found[door]["cpu"].append((stand.cpu_s(door) - before) / len(paths))
+            found[door]["p50"].append(took[len(took) // 2])
+    return found
+
+
+def test_the_ledger_costs_a_tenth_of_the_throughput_at_most(stand: Stand) -> None:
+    shown = [f"/v1/cases/cas_{n:026}" for n in range(EVERY, CASES + 1, EVERY)]
+    # a page holds rows of as many persons; few such reads say enough
+    wanted = {
+        "a case": random.Random(1).choices(shown, k=REQUESTS),
+        "a page of 50 persons": ["/v1/cases"] * (REQUESTS // 6),
+    }
+    costs: dict[str, float] = {}
+    for what, paths in wanted.items():
+        measured(stand, paths[:100])
+        found = measured(stand, paths)
+        cpu = {door: min(each["cpu"]) * 1e3 for door, each in found.items()}
+        p50 = {door: min(each["p50"]) * 1e3 for door, each in found.items()}
+        costs[what] = 1 - cpu["without"] / cpu["with"]
+        print(
+            f"\n{what}: {cpu['with']:.2f} ms of CPU with the ledger, {cpu['without']:.2f} without: "
+            f"{costs[what]:.1%} of the throughput; p50 {p50['with']:.1f} and {p50['without']:.1f} ms"
+        )
+    assert costs["a case"] <= COST_AT_MOST
