@@ -130,6 +130,16 @@ def test_what_a_partner_may_not_know_of_answers_as_what_is_not_there(
     assert first == second
 
 
+def test_nobody_becomes_a_custodian_by_naming_itself(gateway: Gateway, helper: Partner) -> None:
+    person_id = person_of(gateway)
+    decide(gateway, person_id, gateway.payer)
+    asked = {"person_id": person_id, "custodian_id": helper.organisation_id}
+    for path in (EXPLAIN, f"{EXPLAIN}/who"):
+        assert helper.get(path, **asked).status_code == 404
+    body = {**asked, "recipient_id": gateway.payer.organisation_id}
+    assert helper.post(PREVIEW, body).status_code == 404
+
+
 def test_who_sees_a_person_is_told_to_its_custodian_and_the_coordinator(
     gateway: Gateway, helper: Partner
 ) -> None:

@@ -11,7 +11,7 @@ from sharing import model
 from sharing import purposes as tree
 from sharing.classes import ALL, mask_of
 from sharing.confidentiality import HIGHEST, code_of, rank
-from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy import ColumnElement, exists, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
@@ -54,7 +54,7 @@ async def person(tx: AsyncSession, person_id: str, custodian_id: str | None) -> 
     registrar = await tx.scalar(select(Person.custodian_id).where(Person.id == person_id))
     if registrar is None:
         raise NotFound
-    return Named(custodian_id or registrar, person_id, None)
+    return await _kept(tx, Named(registrar, person_id, None), custodian_id)
 
 
 async def case_file(tx: AsyncSession, case_id: str, custodian_id: str | None) -> Named:
@@ -62,7 +62,20 @@ async def case_file(tx: AsyncSession, case_id: str, custodian_id: str | None) ->
     found = await tx.get(CaseFile, case_id)
     if found is None:
         raise NotFound
-    return Named(custodian_id or found.custodian_id, found.person_id, case_id)
+    return await _kept(tx, Named(found.custodian_id, found.person_id, case_id), custodian_id)
+
+
+async def _kept(tx: AsyncSession, row: Named, custodian_id: str | None) -> Named:
+    """Return the row as the named custodian's, if it keeps anything of the person.
+
+    Else whoever names itself would be told a custodian's reasons.
+    """
+    if custodian_id in (None, row.custodian_id):
+        return row
+    kept = exists().where(Grant.custodian_id == custodian_id, Grant.person_id == row.person_id)
+    if not await tx.scalar(select(kept)):
+        raise NotFound
+    return row._replace(custodian_id=custodian_id)
 
 
 async def put_case(tx: AsyncSession, case_id: str, custodian_id: str, person_id: str) -> None:
