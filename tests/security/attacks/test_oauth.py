@@ -319,7 +319,7 @@ def test_a_registration_is_managed_by_its_own_token(gateway: Gateway) -> None:
         {"jwks": {"keys": [new_key("ES256").as_dict(private=True)]}},
         {"jwks_uri": "https://keys.test/jwks.json"},
     ],
-    ids=str,
+    ids=lambda more: "-".join(more) or "none",
 )  # fmt: skip
 def test_mass_assignment_at_registration(gateway: Gateway, more: dict[str, Any]) -> None:
     token = permission(gateway)
