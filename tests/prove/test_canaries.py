@@ -1,0 +1,147 @@
+"""A token in every field of every tenant, looked for in every byte that leaves or is written down.
+
+What partners get over the API is scanned in tests/security/test_scoping.py; here is all the rest:
+what services log, trace, count and send each other, what refusals and cursors repeat, and that a
+field somebody may not see changes nothing of what somebody gets.
+"""
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+
+from careloop import postgres as embedded
+from careloop.demo.receiver import Receiver
+from careloop.partner import must
+from careloop.services import EVENTS
+from tests import world
+from tests.security.stage import SEES, Stage, feed, set_up
+from tests.security.test_scoping import doors
+
+pytestmark = pytest.mark.timeout(600)
+BLIND = ("housing", "outsider")
+
+
+@pytest.fixture(scope="module")
+def played() -> Iterator[tuple[world.Platform, Stage]]:
+    with world.platform() as platform, Receiver() as receiver:
+        platform.start()
+        yield platform, set_up(platform, receiver)
+
+
+def found_in(stage: Stage, text: str) -> list[str]:
+    return [canary for canary in stage.canaries if canary in text]
+
+
+def test_no_log_and_no_trace_holds_what_a_partner_wrote(played):
+    platform, stage = played
+    files = [path for path in (platform.data_dir / "logs").iterdir() if path.is_file()]
+    assert len(files) > 8
+    for path in files:
+        assert found_in(stage, path.read_text(errors="replace")) == [], path.name
+    assert found_in(stage, (platform.data_dir / "up.log").read_text()) == []
+
+
+def test_no_metric_holds_what_a_partner_wrote(played):
+    platform, stage = played
+    for name, entry in platform.run_file()["processes"].items():
+        text = platform.http.get(f"http://127.0.0.1:{entry['port']}/metrics").text
+        assert "careloop_" in text
+        assert found_in(stage, text) == [], name
+        assert [one for one in stage.ids.values() if one in text] == [], name
+
+
+async def _records(platform: world.Platform) -> list[tuple[str, str]]:
+    server = embedded.attach(platform.data_dir, platform.run_file()["postgres"]["port"])
+    connection = await asyncpg.connect(server.database_url(EVENTS))
+    try:
+        rows = await connection.fetch("SELECT headers::text, value FROM log_record")
+        return [(headers, bytes(value or b"").decode()) for headers, value in rows]
+    finally:
+        await connection.close()
+
+
+def test_no_event_on_the_log_holds_what_a_partner_wrote(played):
+    platform, stage = played
+    records = asyncio.run(_records(platform))
+    assert len(records) > 50
+    for headers, value in records:
+        assert found_in(stage, headers) == []
+        kind = json.loads(headers)["ce_type"]
+        assert found_in(stage, value) == [], kind
+
+
+def test_a_refusal_does_not_repeat_what_it_refuses(played):
+    _, stage = played
+    canary = stage.canary(private=True)
+    case = f"/v1/cases/{stage.ids['ada case']}"
+    refused = [
+        stage.clinic.post("/v1/persons", {"family_name": canary, canary: canary}),
+        stage.clinic.post(f"{case}/notes", {"kind": canary, "text": canary}),
+        stage.clinic.post("/v1/consents", {"person_id": canary, "decision": canary}),
+        stage.clinic.get(f"/v1/cases/{canary}"),
+        stage.clinic.get("/v1/cases", cursor=canary),
+        stage.clinic.get("/v1/cases", status=canary),
+        stage.clinic.get("/v1/events", after=canary),
+        stage.food.get(f"{case}/notes/{canary}"),
+    ]
+    for answer in refused:
+        assert 400 <= answer.status < 500
+        said = json.dumps(answer.body) + str(dict(answer.headers))
+        # the name of a field that is not known is told to whom sent it, as its place
+        assert canary not in said.replace(f"#/{canary}", ""), answer.body
+    del stage.canaries[canary]
+
+
+def test_no_cursor_holds_what_a_partner_wrote(played):
+    _, stage = played
+    case = f"/v1/cases/{stage.ids['ada case']}"
+    cursors = 0
+    for who in SEES:
+        for path in ("/v1/cases", "/v1/persons", f"{case}/notes", f"{case}/timeline", "/v1/tasks"):
+            page = must(stage.partner(who).get(path, limit=1), 200, 404).body
+            if cursor := page.get("next"):
+                cursors += 1
+                padded = re.sub(r"[^\w-]", "", cursor) + "==="
+                raw = base64.urlsafe_b64decode(padded[: len(padded) // 4 * 4])
+                assert found_in(stage, cursor + raw.decode(errors="replace")) == []
+    assert cursors
+
+
+def _everything(stage: Stage, who: str) -> dict[str, str]:
+    """Every byte a partner gets by any door, but the trace's number and the hour.
+
+    The ledger is left out: it grows by what the partner itself asks here.
+    """
+    found = {}
+    for door in sorted(one for one in doors(stage) if not one.startswith("/v1/ledger")):
+        answer = stage.partner(who).get(door)
+        body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+        gone = {"traceparent", "date", "ratelimit", "ratelimit-policy", "content-length"}
+        headers = sorted((k, v) for k, v in answer.headers.items() if k.lower() not in gone)
+        text = re.sub(rb'"trace_id": "\w*"', b"", body).decode(errors="replace")
+        found[door] = f"{answer.status} {headers} {text}"
+    found["feed"] = json.dumps(feed(stage.partner(who)))
+    found["webhooks"] = json.dumps(stage.receiver.messages[f"/{who}"])
+    return found
+
+
+@pytest.mark.parametrize("who", BLIND)
+def test_a_hidden_field_that_changes_changes_no_byte_for_who_is_blind(played, who: str):
+    _, stage = played
+    before = _everything(stage, who)
+    for person in ("ada", "berta"):
+        case = must(stage.clinic.get(f"/v1/cases/{stage.ids[f'{person} case']}"))
+        path = f"/v1/cases/{stage.ids[f'{person} case']}"
+        must(stage.clinic.patch(path, {"title": stage.canary(private=True)}, version=case.version))
+        record = f"/v1/persons/{stage.ids[person]}/records/{stage.ids[f'{person} record']}"
+        standing = must(stage.clinic.get(record))
+        phone = {"phone": stage.canary(private=True)}
+        must(stage.clinic.patch(record, phone, version=standing.version))
+    after = _everything(stage, who)
+    assert before == after
+    assert len(before) > 80
