@@ -130,7 +130,11 @@ class Consent(Base):
     """What a person decided; `recipient_id` null speaks of whoever asks."""
 
     __tablename__ = "consent"
-    __table_args__ = (Index(None, "custodian_id", "id"), Index(None, "recorded_by_id", "id"))
+    __table_args__ = (
+        Index(None, "custodian_id", "id"),
+        Index(None, "recorded_by_id", "id"),
+        Index(None, "person_id"),
+    )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     person_id: Mapped[str] = mapped_column(Id)

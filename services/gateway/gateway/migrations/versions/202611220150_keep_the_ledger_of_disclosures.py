@@ -17,42 +17,58 @@ TABLES = ("ledger_segment", "ledger_entry", "ledger_period", "ledger_range")
 
 
 def upgrade() -> None:
-    op.create_table("ledger_entry",
-    sa.Column("id", sa.Text(collation="C"), nullable=False),
-    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("custodian_id", sa.Text(collation="C"), nullable=True),
-    sa.Column("person_id", sa.Text(collation="C"), nullable=True),
-    sa.Column("organisation_id", sa.Text(collation="C"), nullable=False),
-    sa.Column("denied", sa.Boolean(), nullable=False),
-    sa.Column("classes", sa.Integer(), nullable=False),
-    sa.Column("body", sa.String(), nullable=False),
-    sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_entry"))
+    op.create_table(
+        "ledger_entry",
+        sa.Column("id", sa.Text(collation="C"), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("custodian_id", sa.Text(collation="C"), nullable=True),
+        sa.Column("person_id", sa.Text(collation="C"), nullable=True),
+        sa.Column("organisation_id", sa.Text(collation="C"), nullable=False),
+        sa.Column("denied", sa.Boolean(), nullable=False),
+        sa.Column("classes", sa.Integer(), nullable=False),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_entry")),
     )
-    op.create_index(op.f("ix_ledger_entry_custodian_id_at_id"), "ledger_entry", ["custodian_id", "at", "id"], unique=False)
-    op.create_index(op.f("ix_ledger_entry_person_id_at"), "ledger_entry", ["person_id", "at"], unique=False)
-    op.create_table("ledger_period",
-    sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-    sa.Column("sealed_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("size", sa.Integer(), nullable=False),
-    sa.Column("root", sa.String(), nullable=False),
-    sa.Column("statement", sa.String(), nullable=False),
-    sa.Column("key", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-    sa.PrimaryKeyConstraint("number", name=op.f("pk_ledger_period"))
+    op.create_index(
+        op.f("ix_ledger_entry_custodian_id_at_id"),
+        "ledger_entry",
+        ["custodian_id", "at", "id"],
+        unique=False,
     )
-    op.create_table("ledger_segment",
-    sa.Column("id", sa.Text(collation="C"), nullable=False),
-    sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
-    sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_segment"))
+    op.create_index(
+        op.f("ix_ledger_entry_person_id_at"), "ledger_entry", ["person_id", "at"], unique=False
     )
-    op.create_table("ledger_range",
-    sa.Column("segment", sa.Text(collation="C"), nullable=False),
-    sa.Column("first", sa.BigInteger(), autoincrement=False, nullable=False),
-    sa.Column("last", sa.BigInteger(), nullable=False),
-    sa.Column("period", sa.Integer(), nullable=False),
-    sa.Column("first_leaf", sa.Integer(), nullable=False),
-    sa.PrimaryKeyConstraint("segment", "first", name=op.f("pk_ledger_range"))
+    op.create_table(
+        "ledger_period",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("sealed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("root", sa.String(), nullable=False),
+        sa.Column("statement", sa.String(), nullable=False),
+        sa.Column("key", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_ledger_period")),
     )
-    op.create_index(op.f("ix_ledger_range_period_first_leaf"), "ledger_range", ["period", "first_leaf"], unique=False)
+    op.create_table(
+        "ledger_segment",
+        sa.Column("id", sa.Text(collation="C"), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_segment")),
+    )
+    op.create_table(
+        "ledger_range",
+        sa.Column("segment", sa.Text(collation="C"), nullable=False),
+        sa.Column("first", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.Column("period", sa.Integer(), nullable=False),
+        sa.Column("first_leaf", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("segment", "first", name=op.f("pk_ledger_range")),
+    )
+    op.create_index(
+        op.f("ix_ledger_range_period_first_leaf"),
+        "ledger_range",
+        ["period", "first_leaf"],
+        unique=False,
+    )
     _keep_for_good()
 
 
