@@ -1,8 +1,11 @@
 """Quotas, deadlines and replicas, with a gateway whose patience is short."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -22,6 +25,9 @@ def impatient(
         "upstream_timeout_s": "1",
         # longer than the service's: which of the two is slow is then no race on a busy machine
         "body_timeout_s": "2",
+        "requests_at_a_time": "8",
+        "connections_per_address": "64",
+        "tokens_per_client": "20",
     }
     folder = tmp_path_factory.mktemp("impatient")
     with kit.running(database_for("gateway"), folder, **settings) as found:
@@ -48,6 +54,70 @@ def test_an_organisation_over_its_quota_is_told_when_to_come_back(impatient: Gat
     assert int(answer.headers["retry-after"]) > 0
     assert answer.headers["ratelimit"].startswith('"organisation";r=0')
     assert impatient.clinic.get("/v1/cases").status_code == 200
+
+
+def test_an_organisation_waits_for_so_many_answers_at_a_time(impatient: Gateway) -> None:
+    token = impatient.payer.token()
+    with ThreadPoolExecutor(16) as pool, httpx.Client(trust_env=False) as http:
+        url = f"{impatient.url}/v1/cases/silent"
+        answers = list(pool.map(lambda _: http.get(url, headers=bearer(token)), range(16)))
+        refused = [answer for answer in answers if answer.status_code == 429]
+        # the others wait for a service that says nothing, and then are told so
+        assert {answer.status_code for answer in answers} == {429, 503}
+        assert len(refused) >= 8
+        assert refused[0].json()["violated-policies"] == ["concurrent"]
+        assert 'qu="concurrent-requests"' in refused[0].headers["ratelimit-policy"]
+        assert http.get(f"{impatient.url}/v1/cases", headers=bearer(token)).status_code == 200
+
+
+def test_a_client_that_asks_for_tokens_without_end_is_told_to_wait(impatient: Gateway) -> None:
+    client = impatient.client(impatient.payer.organisation_id, "HOPERAT")
+    statuses = [client.ask("no.assertion.at-all", client_id=client.client_id).status_code]
+    for _ in range(20):
+        answer = client.ask(assertion=signed(client.key, client.header(), client.claims(exp=1)))
+        statuses.append(answer.status_code)
+    assert set(statuses[:20]) <= {400, 401}
+    assert statuses[20] == 429
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.json()["violated-policies"] == ["token-client"]
+    sibling = impatient.client(impatient.payer.organisation_id, "HOPERAT")
+    assert sibling.ask().status_code == 200
+
+
+def test_a_flood_of_connections_from_one_address_leaves_the_others_room(
+    impatient: Gateway,
+) -> None:
+    with ExitStack() as open_wires:
+        refused = 0
+        for _ in range(80):
+            try:
+                wire = socket.create_connection(
+                    ("127.0.0.1", impatient.port), timeout=5, source_address=("127.0.0.2", 0)
+                )
+                open_wires.enter_context(wire)
+                wire.sendall(b"GET /healthz HTTP/1.1\r\nHost: g\r\n\r\n")
+                refused += wire.recv(1000) == b""
+            except ConnectionError:
+                refused += 1
+        assert refused >= 16
+        assert HTTP.get(f"{impatient.url}/readyz").status_code == 200
+
+
+def test_a_body_that_drips_is_cut_off(impatient: Gateway) -> None:
+    token = impatient.clinic.token().encode()
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=0.25) as wire:
+        wire.sendall(
+            b"POST /v1/documents HTTP/1.1\r\nHost: g\r\nContent-Length: 1000\r\n"
+            b"Authorization: Bearer " + token + b"\r\n\r\n"
+        )
+        answer = b""
+        while not answer and time.monotonic() - started < 20:
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                wire.sendall(b"x")
+                answer = wire.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert time.monotonic() - started < 10
 
 
 def test_a_service_that_says_nothing_is_taken_for_away(impatient: Gateway) -> None:
