@@ -94,10 +94,8 @@ class RemoteKeys:
         async with (
             aiohttp.ClientSession(
                 connector=connector, timeout=_TIMEOUT, trust_env=False, auto_decompress=False
-            ) as session,
-            session.get(
-                url, allow_redirects=False, headers={"Accept": "application/json"}
-            ) as answer,
+            ) as http,
+            http.get(url, allow_redirects=False, headers={"Accept": "application/json"}) as answer,
         ):
             if answer.status != 200:  # noqa: PLR2004  # OK
                 raise ValueError("status")
