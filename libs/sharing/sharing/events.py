@@ -20,7 +20,7 @@ def row_of(data: Mapping[str, Any]) -> Row:
         case_id=data["case_id"],
         about_person=person_id is not None and data["id"] == person_id,
         referral_id=referral_of(data),
-        confidentiality=_rank(data.get("confidentiality")),
+        confidentiality=rank_of(data),
         parties=tuple(data["parties"]),
     )
 
@@ -58,7 +58,9 @@ def visible_event(
     return may_show(decision.mask, required)
 
 
-def _rank(code: str | None) -> int:
+def rank_of(data: Mapping[str, Any]) -> int:
+    """Return how confidential an event is; a code that is not known is taken for the highest."""
+    code = data.get("confidentiality")
     if code is None:
         return NORMAL
     return rank(code) if code in CODES else HIGHEST

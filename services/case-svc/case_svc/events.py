@@ -15,6 +15,7 @@ from svckit.identity import Caller
 from svckit.ids import new_id
 from svckit.outbox import Event
 
+from case_svc.domain.cases import Confidentiality, high_water
 from case_svc.domain.classes import FILED
 from case_svc.models import CaseFile, Person, TimelineEntry
 from case_svc.models.base import InCase, Versioned
@@ -26,7 +27,7 @@ PUBLISHES = (
     *("party.added", "party.ended", "care-team.joined", "care-team.left", "number.added"),
     *("need.identified", "need.changed", "assessment.completed", "goal.set", "goal.changed"),
     *("activity.planned", "activity.changed", "task.created", "task.changed"),
-    *("note.added", "decision.recorded"),
+    *("note.added", "note.labelled", "decision.recorded"),
 )
 
 # told with the person also of a sealed case: the services need it, and the seal keeps others away
@@ -117,6 +118,7 @@ async def add_entry(
             place=file.entries,
             custodian_id=data["custodian_id"],
             classes=classes,
+            confidentiality=Confidentiality(data.get("confidentiality", "N")),
             at=now(),
             action=happened,
             resource_id=data["id"],
@@ -139,6 +141,9 @@ def row_href(row: InCase) -> str:
 
 
 def _data(file: CaseFile, subject: Versioned, classes: int, href: str) -> dict[str, Any]:
+    protected = high_water(
+        file.confidentiality, getattr(subject, "confidentiality", Confidentiality.NORMAL)
+    )
     return {
         "id": subject.id,
         "version": subject.version,
@@ -148,6 +153,7 @@ def _data(file: CaseFile, subject: Versioned, classes: int, href: str) -> dict[s
         "case_id": file.id,
         "parties": [],
         "classes": names_of(classes),
+        "confidentiality": protected.value,
         "href": href,
     }
 

@@ -39,8 +39,24 @@ class Label(StrEnum):
     """Sensitivity (HL7 v3-ActCode)."""
 
     SUD = "SUD"
+    ETH = "ETH"
+    ETHUD = "ETHUD"
+    OPIOIDUD = "OPIOIDUD"
     MH = "MH"
+    BH = "BH"
+    PSY = "PSY"
+    PSYTHPN = "PSYTHPN"
+    EMOTDIS = "EMOTDIS"
     SDV = "SDV"
+    VIO = "VIO"
+    MST = "MST"
+    HIV = "HIV"
+    STD = "STD"
+    SEX = "SEX"
+    GDIS = "GDIS"
+    SCA = "SCA"
+    COGN = "COGN"
+    DVD = "DVD"
 
 
 class Confidentiality(StrEnum):
@@ -106,16 +122,22 @@ class ContentMismatch(Invalid):
     code = "content-mismatch"
 
 
-_CLASS_OF_LABEL = {
-    Label.SUD: DataClass.SUBSTANCE_USE,
-    Label.MH: DataClass.BEHAVIORAL,
-    Label.SDV: DataClass.SAFETY,
+_SUBSTANCE = (Label.SUD, Label.ETH, Label.ETHUD, Label.OPIOIDUD)
+_BEHAVIORAL = (Label.MH, Label.BH, Label.PSY, Label.EMOTDIS)
+_SAFETY = (Label.SDV, Label.VIO, Label.MST)
+_CLINICAL = (Label.HIV, Label.STD, Label.SEX, Label.GDIS, Label.SCA, Label.COGN, Label.DVD)
+_CLASSES_OF_LABEL: dict[Label, frozenset[DataClass]] = {
+    **dict.fromkeys(_SUBSTANCE, frozenset({DataClass.SUBSTANCE_USE})),
+    **dict.fromkeys(_BEHAVIORAL, frozenset({DataClass.BEHAVIORAL})),
+    Label.PSYTHPN: frozenset({DataClass.BEHAVIORAL, DataClass.CLINICAL}),
+    **dict.fromkeys(_SAFETY, frozenset({DataClass.SAFETY})),
+    **dict.fromkeys(_CLINICAL, frozenset({DataClass.CLINICAL})),
 }
 
 
 def required_classes(data_class: DataClass, labels: Sequence[Label]) -> frozenset[DataClass]:
     """Return the classes a reader needs, all of them."""
-    return frozenset({data_class, *(_CLASS_OF_LABEL[label] for label in labels)})
+    return frozenset({data_class}.union(*(_CLASSES_OF_LABEL[label] for label in labels)))
 
 
 def high_water(confidentiality: Confidentiality, labels: Sequence[Label]) -> Confidentiality:

@@ -90,6 +90,7 @@ async def _record(
                 # nobody but the custodian has standing of its own: readers come by their grants
                 "parties": [],
                 "classes": sorted(each.value for each in needed),
+                "confidentiality": document.confidentiality.value,
                 "href": f"/v1/documents/{document.id}",
                 "change": change,
             },

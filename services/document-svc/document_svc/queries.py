@@ -86,6 +86,7 @@ def _link_mask(caller: Caller) -> ColumnElement[int]:
                 person=Document.person_id,
                 case=Link.case_id,
                 referral=_REFERRAL,
+                confidentiality=Document.confidentiality,
             ),
         ),
         else_=0,

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sharing import ALL, names_of, part2
+from sharing import ALL, names_of
+from sharing.part2 import notice_of
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import wire
 from svckit.ids import new_id
@@ -32,7 +33,7 @@ def body(event_type: str, occurred_at: datetime, data: Mapping[str, Any]) -> byt
     What is told of a Part 2 record says so: even that it exists is a disclosure.
     """
     thin = {name: data.get(name) for name in ("id", "version", "href", "case_id")}
-    notice = part2.notice_of(data["classes"])
+    notice = notice_of(data["classes"])
     told = {**thin, "redisclosure_notice": notice} if notice else thin
     return orjson.dumps({"type": event_type, "timestamp": wire(occurred_at), "data": told})
 

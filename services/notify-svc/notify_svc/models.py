@@ -43,6 +43,8 @@ class Message(Base):
     referral_id: Mapped[str | None] = mapped_column(db.Id)
     parties: Mapped[list[str]] = mapped_column(ARRAY(db.Id))
     classes: Mapped[int] = mapped_column(Integer)
+    # rank of v3-Confidentiality: N unless the event says otherwise
+    confidentiality: Mapped[int] = mapped_column(SmallInteger, server_default=text("3"))
     body: Mapped[bytes] = mapped_column(LargeBinary)
     occurred_at: Mapped[datetime]
     # after this nothing of it is sent any more

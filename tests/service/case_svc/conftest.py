@@ -112,7 +112,17 @@ class World:
                 name="x",
             )
 
-    async def grant(self, custodian, recipient, person, classes, *, case=None, basis="care-team"):
+    async def grant(
+        self,
+        custodian,
+        recipient,
+        person,
+        classes,
+        *,
+        case=None,
+        basis="care-team",
+        confidentiality="N",
+    ):
         """Open classes of the custodian's data on the person; returns the grant's id."""
         await self.know(custodian, recipient)
         purposes = [PURPOSE[recipient.kind]]
@@ -127,6 +137,7 @@ class World:
             purposes=purposes,
             classes=classes,
             consent_classes=[],
+            confidentiality=confidentiality,
             retention_days=30,
             valid_from=since,
             valid_to=None,

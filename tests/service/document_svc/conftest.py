@@ -85,7 +85,16 @@ class World:
         await self.tell(f"referral.{verb}", referral, data)
         return referral
 
-    async def grant(self, recipient, classes, *, custodian=None, case=None, basis="care-team"):
+    async def grant(  # noqa: PLR0917
+        self,
+        recipient,
+        classes,
+        *,
+        custodian=None,
+        case=None,
+        basis="care-team",
+        confidentiality="V",
+    ):
         """An agreement and a grant under it; returns the grant's id."""
         custodian = custodian or self.clinic
         kind = self.kinds[recipient]
@@ -100,6 +109,7 @@ class World:
             recipient_id=recipient,
             recipient_kind=None,
             consent_classes=[],
+            confidentiality=confidentiality,
             retention_days=30,
             valid_to=None,
             **common,

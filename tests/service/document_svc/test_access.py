@@ -284,3 +284,19 @@ async def test_every_read_of_content_is_on_record(world):
         document=document,
     )
     assert readers == partner
+
+
+async def test_a_document_is_let_out_up_to_what_the_agreement_says(world):
+    normal, restricted = world.organisation("clinic"), world.organisation("clinic")
+    await world.grant(normal, ["clinical"], case=world.case, confidentiality="N")
+    await world.grant(restricted, ["clinical"], case=world.case, confidentiality="R")
+    clinic = world.client(world.clinic)
+    document = await world.shared(clinic, data_class="clinical", confidentiality="R")
+    assert not await sees(world, normal, document["id"])
+    assert await sees(world, restricted, document["id"])
+    path = f"/v1/documents/{document['id']}"
+    lowered = await clinic.patch(
+        path, json={"confidentiality": "N"}, headers={"If-Match": f'"{document["version"]}"'}
+    )
+    assert lowered.status_code == 200, lowered.text
+    assert await sees(world, normal, document["id"])

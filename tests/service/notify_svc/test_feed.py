@@ -216,3 +216,24 @@ async def test_statements_do_not_grow_with_the_audience_or_the_page(world):
     with world.statements() as long:
         await world.feed(clinic, limit=200)
     assert len(short) == len(long) <= 3
+
+
+async def test_what_is_told_is_let_out_up_to_what_the_agreement_says(world):
+    clinic, agency = await world.organisation(), await world.organisation("social-service")
+    await world.grant(clinic, agency, ["notes"])
+    await world.happened("note.added", clinic, classes=["notes"], confidentiality="R")
+    await world.happened("note.added", clinic, classes=["notes"], confidentiality="L")
+    assert len(await world.told(agency)) == 1
+    assert len(await world.told(clinic)) == 2
+
+
+async def test_a_new_label_closes_what_was_told_before(world):
+    clinic, agency = await world.organisation(), await world.organisation("social-service")
+    await world.grant(clinic, agency, ["notes"])
+    note = await world.happened("note.added", clinic, classes=["notes"])
+    assert await world.told(agency) == ["note.added"]
+    await world.happened(
+        "note.labelled", clinic, classes=["notes", "behavioral"], subject=note.subject
+    )
+    assert await world.told(agency) == []
+    assert await world.told(clinic) == ["note.added", "note.labelled"]

@@ -36,7 +36,7 @@ async def add(
     fields = body.model_dump(mode="json", exclude={"identified_at"})
     need = Need(
         **in_case("nee", caller, file, of_need(body.category, body.labels)),
-        **{**fields, "category": body.category},
+        **{**fields, "category": body.category, "confidentiality": body.confidentiality},
         status=NeedStatus.OPEN,
         assessment_id=found_by,
         identified_at=body.identified_at or now(),

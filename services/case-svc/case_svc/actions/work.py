@@ -1,17 +1,25 @@
 """Notes and decisions: written once."""
 
 from sharing import DataClass
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
 from svckit.errors import NotFound
+from svckit.idempotency import check_version
 from svckit.identity import Caller
 
 from case_svc import events
-from case_svc.actions.authority import in_case, require_contributor, require_custodian
+from case_svc.actions.authority import (
+    in_case,
+    require_author,
+    require_contributor,
+    require_custodian,
+    touch,
+)
 from case_svc.domain.classes import NoteKind, of_note
-from case_svc.models import Decision, Note
-from case_svc.queries import cases
-from case_svc.schemas.work import DecisionIn, NoteIn
+from case_svc.models import Decision, Note, TimelineEntry
+from case_svc.queries import cases, rows
+from case_svc.schemas.work import DecisionIn, LabelsIn, NoteIn
 
 
 async def add_note(tx: AsyncSession, caller: Caller, case_id: str, body: NoteIn) -> Note:
@@ -24,7 +32,7 @@ async def add_note(tx: AsyncSession, caller: Caller, case_id: str, body: NoteIn)
     file = seen.row
     if body.kind is NoteKind.CLINICAL and file.custodian_id != caller.organisation_id:
         raise NotFound
-    fields = body.model_dump(mode="json", exclude={"kind", "occurred_at"})
+    fields = body.model_dump(exclude={"kind", "occurred_at"})
     note = Note(
         **in_case("not", caller, file, of_note(body.kind, body.labels)),
         **fields,
@@ -33,6 +41,31 @@ async def add_note(tx: AsyncSession, caller: Caller, case_id: str, body: NoteIn)
     )
     tx.add(note)
     await events.of_row(tx, caller, file, "note.added", note, {"kind": note.kind})
+    return note
+
+
+async def label_note(  # noqa: PLR0917 - in the order of a sentence
+    tx: AsyncSession, caller: Caller, case_id: str, note_id: str, body: LabelsIn, expected: int
+) -> Note:
+    """Protect a note otherwise than before; its author may, or the case's custodian.
+
+    Takes effect at once, also on what the timeline told of it. Raises NotFound, PreconditionFailed.
+    """
+    file = (await cases.lock_case(tx, caller, case_id)).row
+    note = (await rows.row_of(tx, caller, Note, file, note_id)).row
+    require_author(note, file, caller)
+    check_version(note.version, expected)
+    note.labels = [label.value for label in body.labels]
+    note.confidentiality = body.confidentiality
+    note.classes = int(of_note(note.kind, body.labels))
+    touch(note)
+    protected = {"classes": note.classes, "confidentiality": note.confidentiality}
+    told = update(TimelineEntry).where(
+        TimelineEntry.case_id == file.id, TimelineEntry.resource_id == note.id
+    )
+    await tx.execute(told.values(protected))
+    change = {"fields": ["confidentiality", "labels"]}
+    await events.of_row(tx, caller, file, "note.labelled", note, change)
     return note
 
 

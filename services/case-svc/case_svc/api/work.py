@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 from svckit.db import Read
-from svckit.idempotency import Create
+from svckit.idempotency import Act, Create
 from svckit.paging import Paging
 from svckit.problems import PROBLEMS
 
@@ -15,6 +15,7 @@ from case_svc.schemas.work import (
     DecisionIn,
     DecisionOut,
     DecisionPage,
+    LabelsIn,
     NoteIn,
     NoteOut,
     NotePage,
@@ -67,6 +68,18 @@ async def add_note(case_id: IdPath, body: NoteIn, caller: MayWrite, cmd: Create)
 async def get_note(case_id: IdPath, note_id: IdPath, caller: MayRead, session: Read) -> Response:
     """Return one note."""
     return await one_of(session, caller, Note, case_id, note_id)
+
+
+@router.post("/notes/{note_id}/label", response_model=NoteOut)
+async def label_note(
+    case_id: IdPath, note_id: IdPath, body: LabelsIn, caller: MayWrite, cmd: Act
+) -> Response:
+    """Change what protects a note; it takes effect at once."""
+    return await cmd.run(
+        caller,
+        lambda tx: work.label_note(tx, caller, case_id, note_id, body, cmd.expected),
+        reply.of_row,
+    )
 
 
 @router.get("/decisions", response_model=DecisionPage)

@@ -38,11 +38,19 @@ class TypeStatus(StrEnum):
 
 
 class Confidentiality(StrEnum):
-    """HL7 v3 Confidentiality: N normal, R restricted, V very restricted."""
+    """HL7 v3 Confidentiality, low to high."""
 
+    UNRESTRICTED = "U"
+    LOW = "L"
+    MODERATE = "M"
     NORMAL = "N"
     RESTRICTED = "R"
     VERY_RESTRICTED = "V"
+
+
+def high_water(*found: Confidentiality) -> Confidentiality:
+    """Return the highest of them: a row is at least as confidential as the case it is in."""
+    return max(found, key=list(Confidentiality).index)
 
 
 class SealReason(StrEnum):

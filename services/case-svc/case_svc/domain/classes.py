@@ -1,7 +1,6 @@
 """Which data classes a row needs, by its kind, its labels and its code.
 
-Labels are HL7 v3 ActCode sensitivity codes: SUD substance use, MH mental health, SDV sexual
-assault, abuse or domestic violence.
+Labels are HL7 v3 ActCode sensitivity codes; the policy of libs/sharing lists the same.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,8 +12,24 @@ from sharing.classes import DataClass
 
 class Label(StrEnum):
     SUD = "SUD"
+    ETH = "ETH"
+    ETHUD = "ETHUD"
+    OPIOIDUD = "OPIOIDUD"
     MH = "MH"
+    BH = "BH"
+    PSY = "PSY"
+    PSYTHPN = "PSYTHPN"
+    EMOTDIS = "EMOTDIS"
     SDV = "SDV"
+    VIO = "VIO"
+    MST = "MST"
+    HIV = "HIV"
+    STD = "STD"
+    SEX = "SEX"
+    GDIS = "GDIS"
+    SCA = "SCA"
+    COGN = "COGN"
+    DVD = "DVD"
 
 
 class NoteKind(StrEnum):
@@ -23,11 +38,17 @@ class NoteKind(StrEnum):
     CONTACT = "contact"
 
 
+_SUBSTANCE = (Label.SUD, Label.ETH, Label.ETHUD, Label.OPIOIDUD)
+_BEHAVIORAL = (Label.MH, Label.BH, Label.PSY, Label.EMOTDIS)
+_SAFETY = (Label.SDV, Label.VIO, Label.MST)
+_CLINICAL = (Label.HIV, Label.STD, Label.SEX, Label.GDIS, Label.SCA, Label.COGN, Label.DVD)
 LABEL_CLASS: Mapping[Label, DataClass] = MappingProxyType(
     {
-        Label.SUD: DataClass.SUBSTANCE_USE,
-        Label.MH: DataClass.BEHAVIORAL,
-        Label.SDV: DataClass.SAFETY,
+        **dict.fromkeys(_SUBSTANCE, DataClass.SUBSTANCE_USE),
+        **dict.fromkeys(_BEHAVIORAL, DataClass.BEHAVIORAL),
+        Label.PSYTHPN: DataClass.BEHAVIORAL | DataClass.CLINICAL,
+        **dict.fromkeys(_SAFETY, DataClass.SAFETY),
+        **dict.fromkeys(_CLINICAL, DataClass.CLINICAL),
     }
 )
 

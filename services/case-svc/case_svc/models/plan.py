@@ -7,6 +7,7 @@ from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 from svckit.db import Id
 
+from case_svc.domain.cases import Confidentiality
 from case_svc.domain.needs import NeedCategory, NeedStatus
 from case_svc.domain.plan import Achievement, ActivityStatus, GoalStatus
 from case_svc.models.base import Base, InCase, Key, PrimaryKey
@@ -19,6 +20,9 @@ class Need(InCase):
     coding: Mapped[list[Any]] = mapped_column(default=list)
     description: Mapped[str | None]
     labels: Mapped[list[str]] = mapped_column(default=list)
+    confidentiality: Mapped[Confidentiality] = mapped_column(
+        default=Confidentiality.NORMAL, server_default="N"
+    )
     status: Mapped[NeedStatus]
     status_reason: Mapped[str | None]
     priority: Mapped[str] = mapped_column(default="routine")

@@ -7,6 +7,7 @@ from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 from svckit.db import Id
 
+from case_svc.domain.cases import Confidentiality
 from case_svc.domain.classes import NoteKind
 from case_svc.domain.tasks import TaskStatus
 from case_svc.models.base import Base, InCase, Key, PrimaryKey
@@ -54,6 +55,9 @@ class Note(InCase):
 
     kind: Mapped[NoteKind]
     labels: Mapped[list[str]] = mapped_column(default=list)
+    confidentiality: Mapped[Confidentiality] = mapped_column(
+        default=Confidentiality.NORMAL, server_default="N"
+    )
     text: Mapped[str]
     occurred_at: Mapped[datetime]
 
@@ -77,6 +81,9 @@ class TimelineEntry(Base):
     place: Mapped[int]
     custodian_id: Mapped[Key]
     classes: Mapped[int]
+    confidentiality: Mapped[Confidentiality] = mapped_column(
+        default=Confidentiality.NORMAL, server_default="N"
+    )
     at: Mapped[datetime]
     action: Mapped[str]
     resource_id: Mapped[Key]

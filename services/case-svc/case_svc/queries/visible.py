@@ -8,12 +8,14 @@ the caller sees.
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sharing import Reader, sql
-from sqlalchemy import ColumnElement, Integer, and_, case, literal, null, type_coerce
+from sqlalchemy import ColumnElement, Integer, Text, and_, case, func, literal, null, type_coerce
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.selectable import LateralFromClause
 from svckit.identity import Caller
 
+from case_svc.domain.cases import Confidentiality
 from case_svc.domain.classes import CASE_SHOWS, FILED, RECORD_SHOWS
-from case_svc.models import CaseFile, ClientRecord, TimelineEntry
+from case_svc.models import CaseFile, ClientRecord, Need, Note, TimelineEntry
 from case_svc.models.base import InCase
 
 T = TypeVar("T")
@@ -24,6 +26,20 @@ _ENTERED = case(
     (TimelineEntry.action == "message.sent", TimelineEntry.change["referral_id"].astext),
     else_=null(),
 )
+
+
+def _rank(column: InstrumentedAttribute[Confidentiality]) -> ColumnElement[int]:
+    ranks = {code.value: rank for rank, code in enumerate(Confidentiality)}
+    return case(ranks, value=type_coerce(column, Text))
+
+
+# a row is at least as confidential as its case
+_PROTECTED: dict[str, ColumnElement[int]] = {
+    model.__tablename__: func.greatest(
+        _rank(CaseFile.confidentiality), _rank(model.confidentiality), type_=Integer
+    )
+    for model in (Need, Note, TimelineEntry)
+}
 
 
 class Seen(NamedTuple, Generic[T]):
@@ -37,7 +53,11 @@ class Seen(NamedTuple, Generic[T]):
 def case_mask(caller: Reader) -> ColumnElement[int]:
     """Return what the caller sees of the case of the row."""
     given = sql.shared(
-        caller, custodian=CaseFile.custodian_id, person=CaseFile.person_id, case=CaseFile.id
+        caller,
+        custodian=CaseFile.custodian_id,
+        person=CaseFile.person_id,
+        case=CaseFile.id,
+        confidentiality=CaseFile.confidentiality,
     )
     foreign = CaseFile.custodian_id != caller.organisation_id
     return case((and_(CaseFile.sealed, foreign), _nothing()), else_=given)
@@ -61,6 +81,7 @@ def row_mask(caller: Reader, model: type[InCase]) -> ColumnElement[int]:
         person=CaseFile.person_id,
         case=CaseFile.id,
         referral=_ENTERED if model.__tablename__ == TimelineEntry.__tablename__ else None,
+        confidentiality=_PROTECTED.get(model.__tablename__, CaseFile.confidentiality),
     )
     filed = case(
         (CaseFile.custodian_id == caller.organisation_id, literal(int(FILED), Integer)),

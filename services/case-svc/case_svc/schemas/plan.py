@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 from svckit.http import In, Out
 
+from case_svc.domain.cases import Confidentiality
 from case_svc.domain.classes import Label
 from case_svc.domain.needs import NeedCategory, NeedStatus
 from case_svc.domain.plan import Achievement, ActivityStatus, GoalStatus
@@ -34,7 +35,8 @@ class NeedIn(In):
     category: NeedCategory
     coding: list[Coding] = Field(default=[], max_length=10)
     description: Prose | None = None
-    labels: list[Label] = Field(default=[], max_length=3)
+    labels: list[Label] = Field(default=[], max_length=len(Label))
+    confidentiality: Confidentiality = Confidentiality.NORMAL
     priority: NeedPriority = "routine"
     identified_at: Instant | None = None
 
@@ -49,6 +51,7 @@ class NeedOut(InCaseOut):
     category: Needs[NeedCategory | None] = None
     coding: Needs[list[CodingOut] | None] = None
     labels: Needs[list[Label] | None] = None
+    confidentiality: Needs[Confidentiality | None] = None
     status: Needs[NeedStatus | None] = None
     priority: Needs[str | None] = None
     assessment_id: Needs[str | None] = None

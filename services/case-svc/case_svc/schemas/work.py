@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 from svckit.http import In, Out
 
+from case_svc.domain.cases import Confidentiality
 from case_svc.domain.classes import Label, NoteKind
 from case_svc.domain.tasks import TaskStatus
 from case_svc.schemas.fields import (
@@ -87,13 +88,22 @@ class NoteIn(In):
 
     kind: NoteKind
     text: Prose
-    labels: list[Label] = Field(default=[], max_length=3)
+    labels: list[Label] = Field(default=[], max_length=len(Label))
+    confidentiality: Confidentiality = Confidentiality.NORMAL
     occurred_at: Instant | None = None
+
+
+class LabelsIn(In):
+    """What protects a note from now on, in place of what did."""
+
+    labels: list[Label] = Field(max_length=len(Label))
+    confidentiality: Confidentiality = Confidentiality.NORMAL
 
 
 class NoteOut(InCaseOut):
     kind: Notes[NoteKind | None] = None
     labels: Notes[list[Label] | None] = None
+    confidentiality: Notes[Confidentiality | None] = None
     text: Notes[str | None] = None
     occurred_at: Notes[datetime | None] = None
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from sharing.classes import UnknownClass, mask_of
-from sharing.events import referral_of
+from sharing.events import rank_of, referral_of
 from sharing.model import Grant
-from sqlalchemy import Text, func, insert, literal, select
+from sqlalchemy import Text, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,6 +24,7 @@ from notify_svc.models import Delivery, Endpoint, FeedHead, FeedItem, Message
 from notify_svc.queries import audience
 
 DISABLED = "endpoint-disabled"
+_LABELLING = frozenset({"note.labelled", "document.revised"})
 NOBODY = 1 << 30  # a bit that no class has
 
 
@@ -57,10 +58,21 @@ async def tell(tx: AsyncSession, event: Told) -> None:
     message = await _store(tx, event)
     if message is None:
         return
+    if message.kind in _LABELLING:
+        await _relabel(tx, message)
     organisations = await audience.audience(tx, message)
     await _number(tx, message, organisations)
     endpoints = await audience.listening(tx, organisations, message.type)
     await queue(tx, message, endpoints, parent=traceparent() or event.traceparent or "")
+
+
+async def _relabel(tx: AsyncSession, message: Message) -> None:
+    """What was told of the resource before is from now on protected as it now is."""
+    await tx.execute(
+        update(Message)
+        .where(Message.person_id == message.person_id, Message.subject == message.subject)
+        .values(classes=message.classes, confidentiality=message.confidentiality)
+    )
 
 
 async def tell_missed(tx: AsyncSession, grant: Grant) -> None:
@@ -94,6 +106,7 @@ async def _store(tx: AsyncSession, event: Told) -> Message | None:
             referral_id=referral_of(data),
             parties=list(data["parties"]),
             classes=_required(data["classes"]),
+            confidentiality=rank_of(data),
             body=events.body(event.type, event.time, data),
             occurred_at=event.time,
             expires_at=now() + timedelta(days=KEEP_DAYS),

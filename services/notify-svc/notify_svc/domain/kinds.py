@@ -23,7 +23,7 @@ _VERBS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "goal": "set changed",
             "activity": "planned changed",
             "task": "created changed",
-            "note": "added",
+            "note": "added labelled",
             "decision": "recorded",
             "number": "added",
             "party": "added ended",

@@ -36,4 +36,5 @@ def _mask(reader: Reader, of_case: Any) -> ColumnElement[int]:
         person=Message.person_id,
         case=of_case,
         referral=Message.referral_id,
+        confidentiality=Message.__table__.c.confidentiality,
     )
