@@ -5,7 +5,7 @@ of the person's cases; what lies under a case follows the case's classes.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -87,7 +87,7 @@ async def exposure(
     purposes: Mapping[str, Collection[str]],
     at: datetime,
     *,
-    rule: Callable[[sharing.Organisation], Rule] | None = None,
+    rule: Rule | None = None,
 ) -> dict[Relation, int]:
     """Return the classes of every view that shows any, as masks; `rule`: of another policy."""
     found: dict[Relation, int] = {}
@@ -103,7 +103,7 @@ def decide(
     world: World,
     relation: Relation,
     at: datetime,
-    rule: Callable[[sharing.Organisation], Rule] | None = None,
+    rule: Rule | None = None,
 ) -> sharing.Decision:
     """Return what the view shows and why."""
     reader = sharing.Organisation(
@@ -116,7 +116,7 @@ def decide(
         about_person=relation.case_id is None,
     )
     known = world.facts(*_key(relation))
-    return sharing.evaluate(known, reader, row, at=at, rule=rule(reader) if rule else None)
+    return sharing.evaluate(known, reader, row, at=at, rule=rule)
 
 
 def _key(relation: Relation) -> tuple[str, str, str, str | None]:

@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-import sharing
-from sharing import policy, purposes, rule
-from sharing.algebra import Always, Ceiling, Either, Except, Factor, Mask, Rule
+from sharing import policy, rule
+from sharing.difference import widens
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
 from svckit.db import taken_back
@@ -54,7 +53,7 @@ async def of_policy(tx: AsyncSession, text: str) -> Difference:
     world = await facts.load(tx, ends_after=at)
     asked = purposes_of(world, rules=(policy.current(), other))
     before = await exposure(world, asked, at)
-    after = await exposure(world, asked, at, rule=lambda reader: _under(other, reader))
+    after = await exposure(world, asked, at, rule=rule.under(other))
     said, says = (one.model_dump(mode="json") for one in (policy.current(), other))
     terms = [
         {"field": name, "before": said[name], "after": says[name]}
@@ -62,45 +61,6 @@ async def of_policy(tx: AsyncSession, text: str) -> Difference:
         if said[name] != says[name]
     ]
     subject = {"policy": other.digest(), "base": policy.current().digest()}
-    return difference(before, after, subject=subject, terms=terms, widens=_allows_more(other))
-
-
-def _allows_more(other: policy.Policy) -> bool:
-    standing = policy.current()
-    kinds = dict(other.ceilings)
-    ceilings = (
-        other.ceiling(kind, code) & ~standing.ceiling(kind, code)
-        for kind in kinds
-        for code in purposes.CODES
+    return difference(
+        before, after, subject=subject, terms=terms, widens=widens(policy.current(), other)
     )
-    unlabelled = (
-        standing.required_by([label]) & ~other.required_by([label])
-        for label in {*standing.labels, *other.labels, "some other"}
-    )
-    return (
-        any(ceilings)
-        or any(unlabelled)
-        or bool(standing.always_by_consent & ~other.always_by_consent)
-    )
-
-
-def _under(other: policy.Policy, reader: sharing.Organisation) -> Rule:
-    """Return the rule with another policy's ceiling and classes by consent written into it."""
-    ceiling = Always(int(other.ceiling(reader.kind, reader.purpose)))
-    always = policy.current().always_by_consent
-
-    def swapped(mask: Mask) -> Mask:
-        match mask:
-            case Ceiling():
-                return ceiling
-            case Always(found) if found == always:
-                return Always(int(other.always_by_consent))
-            case Either(terms):
-                return Either(tuple(swapped(term) for term in terms))
-            case Except(of):
-                return Except(swapped(of))
-        return mask
-
-    standing = rule.current()
-    factors = tuple(Factor(one.name, swapped(one.mask)) for one in standing.factors)
-    return replace(standing, factors=factors)
