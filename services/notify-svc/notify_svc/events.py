@@ -33,7 +33,8 @@ def body(event_type: str, occurred_at: datetime, data: Mapping[str, Any]) -> byt
     What is told of a Part 2 record says so: even that it exists is a disclosure.
     """
     thin = {name: data.get(name) for name in ("id", "version", "href", "case_id")}
-    notice = notice_of(data["classes"])
+    # a ping is about nobody: it names no classes
+    notice = notice_of(data.get("classes", ()))
     told = {**thin, "redisclosure_notice": notice} if notice else thin
     return orjson.dumps({"type": event_type, "timestamp": wire(occurred_at), "data": told})
 
