@@ -39,7 +39,7 @@ from case_svc.queries import cases, persons, rows, tasks
 from case_svc.queries.visible import Seen
 from case_svc.schemas.cases import CaseOut, CasePhaseOut, CaseTypeOut
 from case_svc.schemas.people import MemberOut, NumberOut, PartyOut
-from case_svc.schemas.persons import PersonOut, RecordOut
+from case_svc.schemas.persons import AddressOut, PersonOut, RecordOut
 from case_svc.schemas.plan import ActivityOut, AssessmentOut, GoalOut, NeedOut
 from case_svc.schemas.work import DecisionOut, EntryOut, NoteOut, TaskOut
 
@@ -146,10 +146,24 @@ def case(seen: Seen[CaseFile], counts: dict[str, int] | None = None) -> dict[str
     return project(shown, seen.mask)
 
 
+def record(seen: Seen[ClientRecord]) -> dict[str, Any]:
+    """Show a client record; a confidential address looks like one that nobody wrote down.
+
+    Those who see contact but not safety get the substitute, without a word that it is one.
+    """
+    body = show(RecordOut)(seen)
+    if not seen.row.address_confidential or seen.mask & DataClass.SAFETY:
+        return body
+    given = seen.row.substitute_address
+    instead = {"address": AddressOut.model_validate(given).model_dump() if given else None}
+    hidden = {**instead, "phone": None, "email": None}
+    return {name: hidden.get(name, value) for name, value in body.items()}
+
+
 def person(person_id: str, created_at: Any, records: list[Seen[ClientRecord]]) -> dict[str, Any]:
     """Show a person as the records that the caller sees."""
     shown = PersonOut(id=person_id, created_at=created_at, records=[])
-    return {**shown.model_dump(mode="json"), "records": [show(RecordOut)(each) for each in records]}
+    return {**shown.model_dump(mode="json"), "records": [record(each) for each in records]}
 
 
 def phases(seen: Seen[CaseFile], stays: Sequence[CasePhase]) -> dict[str, Any]:
@@ -195,11 +209,11 @@ async def of_row(tx: AsyncSession, caller: Caller, changed: InCase) -> Reply:
     return Reply(present(seen), version=changed.version, location=events.row_href(changed))
 
 
-async def of_record(tx: AsyncSession, caller: Caller, record: ClientRecord) -> Reply:
+async def of_record(tx: AsyncSession, caller: Caller, changed: ClientRecord) -> Reply:
     """Answer a command on a client record."""
-    seen = await persons.get_record(tx, caller, record.person_id, record.id)
-    where = f"/v1/persons/{record.person_id}/records/{record.id}"
-    return Reply(show(RecordOut)(seen), version=record.version, location=where)
+    seen = await persons.get_record(tx, caller, changed.person_id, changed.id)
+    where = f"/v1/persons/{changed.person_id}/records/{changed.id}"
+    return Reply(record(seen), version=changed.version, location=where)
 
 
 async def of_person(tx: AsyncSession, caller: Caller, record: ClientRecord) -> Reply:

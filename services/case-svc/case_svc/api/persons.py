@@ -65,7 +65,7 @@ async def get_record(
 ) -> Response:
     """Return one client record."""
     seen = await persons.get_record(session, caller, person_id, record_id)
-    return reply.tagged(reply.show(RecordOut)(seen), seen.row.version)
+    return reply.tagged(reply.record(seen), seen.row.version)
 
 
 @router.patch("/{person_id}/records/{record_id}", response_model=RecordOut)

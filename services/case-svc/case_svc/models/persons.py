@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, false
 from sqlalchemy.orm import Mapped, mapped_column
 from svckit.db import Id
 
@@ -39,6 +39,10 @@ class ClientRecord(Versioned):
     identifiers: Mapped[list[Any]] = mapped_column(default=list)
     member_number: Mapped[str | None]
     contact_prohibited: Mapped[bool] = mapped_column(default=False)
+    # address, phone and e-mail are for those who see the person's safety
+    address_confidential: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # what everybody else is shown in place of the address
+    substitute_address: Mapped[dict[str, Any] | None]
 
     __table_args__ = (
         Index("uq_client_record_number", "custodian_id", "number", unique=True),

@@ -14,6 +14,7 @@ from case_svc.schemas.fields import (
     Identity,
     Line,
     RowOut,
+    Safety,
 )
 
 # FHIR R4 administrative-gender
@@ -48,6 +49,10 @@ class RecordIn(In):
     identifiers: list[IdentifierIn] = Field(default=[], max_length=20)
     member_number: Code | None = None
     contact_prohibited: bool = False
+    # address, phone and e-mail are shown to those alone who also see the person's safety
+    address_confidential: bool = False
+    # shown to everybody else in place of the address, such as a programme's post box
+    substitute_address: AddressIn | None = None
 
 
 class RecordPatch(In):
@@ -65,6 +70,8 @@ class RecordPatch(In):
     identifiers: list[IdentifierIn] = Field(default=[], max_length=20)
     member_number: Code | None = None
     contact_prohibited: bool = False
+    address_confidential: bool = False
+    substitute_address: AddressIn | None = None
 
 
 class AddressOut(Out):
@@ -94,6 +101,8 @@ class RecordOut(RowOut):
     address: Contact[AddressOut | None] = None
     # whoever can contact the person must see that the person must not be contacted
     contact_prohibited: Contact[bool | None] = None
+    address_confidential: Safety[bool | None] = None
+    substitute_address: Safety[AddressOut | None] = None
     member_number: Financial[str | None] = None
 
 
