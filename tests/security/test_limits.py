@@ -56,6 +56,22 @@ def test_an_organisation_over_its_quota_is_told_when_to_come_back(impatient: Gat
     assert impatient.clinic.get("/v1/cases").status_code == 200
 
 
+def test_a_client_may_have_a_quota_of_its_own(impatient: Gateway) -> None:
+    client = impatient.client(impatient.organisation("clinic", "Busy"), "TREAT")
+    with impatient.admin.http(**{"If-Match": '"1"'}) as http:
+        changed = http.patch(f"/v1/clients/{client.client_id}", json={"rate_limit": 3})
+    assert changed.json()["rate_limit"] == 3
+    deadline = time.monotonic() + 20
+    answer = client.get("/v1/cases")
+    while not answer.headers["ratelimit"].startswith('"client"'):
+        assert time.monotonic() < deadline
+        answer = client.get("/v1/cases")
+    statuses = [client.get("/v1/cases").status_code for _ in range(4)]
+    assert statuses == [200, 200, 429, 429]
+    sibling = impatient.client(client.organisation_id, "TREAT")
+    assert sibling.get("/v1/cases").headers["ratelimit"].startswith('"organisation"')
+
+
 def test_an_organisation_waits_for_so_many_answers_at_a_time(impatient: Gateway) -> None:
     token = impatient.payer.token()
     with ThreadPoolExecutor(16) as pool, httpx.Client(trust_env=False) as http:

@@ -23,25 +23,29 @@ _SECONDS = Histogram(
 # W3C Trace Context s3.2, without its ids of zeros
 _PARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _IDS = RandomIdGenerator()
+_BURST_S = 10
 _LINES = 64
 _FLUSH_S = 0.05
 _QUIET = frozenset({"warning", "error", "critical"})
 
 
 class Sampler:
-    """Says yes so many times in each second."""
+    """Says yes so many times a second; what is not used is kept for a burst."""
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second
-        self._second = 0
-        self._left = 0
+        self._left = float(per_second * _BURST_S)
+        self._at = time.monotonic()
 
     def __call__(self) -> bool:
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._left = second, self._per_second
+        at = time.monotonic()
+        gained = (at - self._at) * self._per_second
+        self._left = min(self._left + gained, float(self._per_second * _BURST_S))
+        self._at = at
+        if self._left < 1:
+            return False
         self._left -= 1
-        return self._left >= 0
+        return True
 
 
 def unsampled(parent: bytes) -> bytes:

@@ -25,6 +25,7 @@ from gateway.exchange import Exchange
 from gateway.hosts import Hosts
 from gateway.ledger.recording import REFUSED, Before, Held
 from gateway.limits import CONNECTIONS, Quotas, TokenLimit
+from gateway.overrides import followed
 from gateway.possession import Possession
 from gateway.revocations import Follower
 from gateway.settings import Settings
@@ -75,6 +76,7 @@ class Edge:
         record: Record = _record_nothing,
     ) -> None:
         self._app = app
+        self._db = db
         self._settings = settings
         self._tokens = tokens
         self._record = record
@@ -247,7 +249,7 @@ class Edge:
     async def _opened(self) -> AsyncIterator[None]:
         self._proxy.open()
         try:
-            async with self._revocations.running():
+            async with self._revocations.running(), followed(self._db, self._quotas):
                 yield
         finally:
             self._proxy.close()

@@ -67,6 +67,8 @@ class Client(Base):
     # tokens of an earlier version are refused: keys, rights or binding changed since
     tokens_from: Mapped[int] = mapped_column(server_default="0")
     tokens_from_at: Mapped[datetime | None]
+    # requests a window of its own, apart from its organisation's
+    rate_limit: Mapped[int | None]
     version: Mapped[int]
     created_at: Mapped[datetime]
 

@@ -133,7 +133,6 @@ class HardenedProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, self.app))
 
     def _new_cycle(self, *, keep_alive: bool) -> Cycle:
-        expects = any(name == b"expect" for name, _ in self.headers)
         return Cycle(
             scope=self.scope,
             transport=self.transport,
@@ -143,7 +142,7 @@ class HardenedProtocol(HttpToolsProtocol):
             access_log=False,
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
-            expect_100_continue=expects,
+            expect_100_continue=self.expect_100_continue,
             keep_alive=keep_alive and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
@@ -191,8 +190,10 @@ class HardenedProtocol(HttpToolsProtocol):
             raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "host-not-single"))
         if len(set(names)) < len(names) and any(names.count(name) > 1 for name in _ONCE):
             raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "header-repeated"))
-        if b"expect" in names and dict(self.headers)[b"expect"].lower() != b"100-continue":
-            raise self._wrong(Refusal(HTTPStatus.EXPECTATION_FAILED, "expectation-failed"))
+        if b"expect" in names:
+            self.expect_100_continue = True
+            if dict(self.headers)[b"expect"].lower() != b"100-continue":
+                raise self._wrong(Refusal(HTTPStatus.EXPECTATION_FAILED, "expectation-failed"))
         if b"transfer-encoding" in names:
             self._check_coding(names, version)
 

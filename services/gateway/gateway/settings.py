@@ -41,8 +41,9 @@ class Settings(ServiceSettings):
     tokens_per_client: int = Field(default=600, ge=1)
     # connections that one address may hold; 0 for no limit, as behind a proxy
     connections_per_address: int = Field(default=512, ge=0)
-    # requests that get a span in each second; the others only pass their trace id on
-    traces_per_second: int = Field(default=100, ge=0)
+    # requests that get a span in each second; the others only pass their trace id on. What is not
+    # used in ten seconds is kept for a burst
+    traces_per_second: int = Field(default=20, ge=0)
     # sockets to each service; more concurrent requests than this wait
     upstream_connections: int = Field(default=128, ge=1)
     # a service that does not accept within this is taken for away

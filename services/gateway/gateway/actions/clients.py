@@ -100,6 +100,7 @@ def _take(row: Client, body: ClientPatch, *, allow_private: bool) -> None:
     row.sender_constraint = body.sender_constraint or row.sender_constraint
     row.name = body.name or row.name
     row.active = row.active if body.active is None else body.active
+    row.rate_limit = row.rate_limit if body.rate_limit is None else body.rate_limit or None
 
 
 def held(row: Client) -> frozenset[str]:

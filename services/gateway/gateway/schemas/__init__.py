@@ -101,6 +101,8 @@ class ClientPatch(In):
     purposes: Purposes | None = None
     sender_constraint: SenderConstraint | None = None
     active: bool | None = None
+    # requests a window of its own; 0 puts it back under its organisation's
+    rate_limit: Annotated[int, Field(ge=0, le=100_000_000)] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -121,6 +123,7 @@ class ClientOut(Out):
     sender_constraint: Annotated[SenderConstraint, Open]
     sandbox: Annotated[bool, Open]
     active: Annotated[bool, Open]
+    rate_limit: Annotated[int | None, Open] = None
     version: Annotated[int, Open]
     created_at: Annotated[datetime, Open]
 
