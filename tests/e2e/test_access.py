@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from careloop.__main__ import app
+from careloop.asking import console
 from careloop.demo.checks import eventually, known
 from careloop.keys import key_pair, public_set
 from careloop.partner import Answer, Partner, must
@@ -165,7 +168,8 @@ def test_the_explanation_names_the_emergency(
     shown = run(calm, "access", "explain", *asked)
     assert " sees " in shown
     assert "(emergency)" in shown
-    found = json.loads(run(calm, "access", "explain", *asked, "--json"))
+    command = calm.command("access", "explain", *asked, "--json")
+    found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     got = set(must(ward.hospital.get(ward.path("open"))).body)
     assert got <= set(found["fields"])
     assert {"title", "summary"} <= got
@@ -255,33 +259,17 @@ def test_an_agreement_is_a_file_that_is_published_as_it_was_seen(
     shown = run(calm, "agreements", "import", str(file))
     _, _, command = shown.partition("careloop agreements publish ")
     draft, _, digest = command.split()[:3]
-    refused = subprocess.run(
-        calm.command("agreements", "publish", draft, "--seen", "0" * 64),
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert (refused.returncode, "diff-changed" in refused.stdout) == (1, True)
+    refused = run(calm, "agreements", "publish", draft, "--seen", "0" * 64, code=1)
+    assert "diff-changed" in refused
     assert "is in force" in run(calm, "agreements", "publish", draft, "--seen", digest)
     assert "published" in run(calm, "agreements", "list")
     file.write_text(text.replace("plan", "plans"))
-    wrong = subprocess.run(
-        calm.command("agreements", "import", str(file)), capture_output=True, check=False, text=True
-    )
-    assert wrong.returncode == 1
-    assert "#/classes/1" in wrong.stdout
+    assert "#/classes/1" in run(calm, "agreements", "import", str(file), code=1)
 
 
-def run(calm: Platform, *arguments: str) -> str:
-    """Run the command on a wide terminal and return what it prints."""
-    import os
-
-    done = subprocess.run(
-        calm.command(*arguments),
-        env={**os.environ, "COLUMNS": "250"},
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def run(calm: Platform, *arguments: str, code: int = 0) -> str:
+    """Run the command in this process, on a wide terminal, and return what it prints."""
+    console.width = 250
+    done = CliRunner().invoke(app, [*arguments, "--data-dir", str(calm.data_dir)])
+    assert done.exit_code == code, done.output
+    return done.output
