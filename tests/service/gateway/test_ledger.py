@@ -9,8 +9,15 @@ from typing import Any
 
 import asyncpg
 import pytest
+from gateway.consumer import HANDLERS
+from gateway.ledger import webhooks
+from svckit import testing
+from svckit.clock import now
+from svckit.cloudevents import Received
+from svckit.db import Database
 from svckit.disclosure import Disclosed, encode
 from svckit.ids import new_id
+from svckit.merkle import leaf_hash
 
 from tests import gateway as kit
 from tests.gateway import Gateway, Partner
@@ -238,3 +245,68 @@ def test_a_report_reaches_six_years_back_and_no_further(gateway: Gateway) -> Non
     assert counted("accounting", 6, -1) == 1
     assert counted("accounting", 6, 1) == 0
     assert counted("accounting", 0, -1) == 0
+
+
+def test_a_purpose_or_scope_refused_with_the_token_is_entered(gateway: Gateway) -> None:
+    organisation = gateway.organisation("clinic", "Bold")
+    bold = gateway.client(organisation, "TREAT", scopes="cases.read")
+    details = json.dumps([{"type": "careloop_purpose", "purpose": "BTG"}])
+    assert bold.ask(authorization_details=details).status_code == 400
+    assert bold.ask(scope="cases.read admin").status_code == 400
+    assert bold.ask().status_code == 200
+    query = "SELECT body FROM ledger_entry WHERE organisation_id = $1"
+    found = [json.loads(row["body"]) for row in gateway.sql(query, organisation)]
+    assert [(e["outcome"], e["channel"], e["kind"], e["client"]) for e in found] == [
+        ("denied", "token", "token", bold.client_id)
+    ] * 2
+
+
+def test_webhooks_are_entered_from_their_event_in_a_chain_of_their_own(gateway: Gateway) -> None:
+    owner, people = gateway.clinic.organisation_id, [new_id("per") for _ in range(3)]
+    for person in people:
+        _disclosure_made(gateway, owner, person)
+    rows = [entries(gateway, person) for person in people]
+    assert [len(found) for found in rows] == [1, 1, 1]
+    first, second, third = (found[0] for found in rows)
+    assert second["prev"] == leaf_hash(_body(gateway, first["id"])).hex()
+    assert third["prev"] == leaf_hash(_body(gateway, second["id"])).hex()
+    assert (first["channel"], first["outcome"]) == ("webhook", "disclosed")
+    assert first["organisation"] == gateway.payer.organisation_id
+    assert (first["client"][:4], first["actor"][:4]) == ("whe_", "att_")
+    assert first["classes"] == ["outcome"]
+
+
+def _body(gateway: Gateway, entry_id: str) -> bytes:
+    (row,) = gateway.sql("SELECT body FROM ledger_entry WHERE id = $1", entry_id)
+    return bytes(row["body"].encode())
+
+
+def _disclosure_made(gateway: Gateway, custodian_id: str, person_id: str) -> None:
+    item = {
+        "attempt_id": new_id("att"),
+        "delivery_id": new_id("dlv"),
+        "endpoint_id": new_id("whe"),
+        "organisation_id": gateway.payer.organisation_id,
+        "purpose": "HOPERAT",
+        "person_id": person_id,
+        "classes": ["outcome"],
+    }
+    found = new_id("dsc")
+    received = Received(
+        id=new_id("evt"),
+        type=webhooks.KIND,
+        source="careloop/notify-svc",
+        subject=found,
+        version=1,
+        key=custodian_id,
+        time=now(),
+        data={"id": found, "custodian_id": custodian_id, "change": {"items": [item]}},
+    )
+
+    async def run() -> None:
+        db = Database(gateway.database_url, 2)
+        async with db.begin() as tx:
+            await HANDLERS[received.type](tx, received)
+        await db.dispose()
+
+    testing.apart(run())

@@ -11,7 +11,7 @@ from svckit.errors import CareloopError, Unavailable
 from svckit.identity import Caller
 from svckit.telemetry import trace_id
 
-from gateway.entries import API, Answer
+from gateway.entries import API, TOKEN, Answer
 from gateway.ledger.writer import Writer
 
 # what the door itself refuses: a scope, before any row is looked at
@@ -101,3 +101,11 @@ def answer_of(
         trace_id(),
         items,
     )
+
+
+def refused_token(organisation_id: str, client_id: str, actor: str, *, status: int) -> Answer:
+    """Return the entry of a scope or purpose refused with the token that was asked for."""
+    asked = Disclosed("token", None, None, 0, denied=True)
+    # the purpose is what was refused, or none that we know
+    whose = organisation_id, client_id, actor, ""
+    return Answer(*whose, TOKEN, "POST", status, trace_id(), (asked,))

@@ -9,6 +9,7 @@ from svckit.identity import Caller
 from gateway import delegation, dpop, jose
 from gateway.assertion import Login
 from gateway.domain import OAuthError, SenderConstraint, granted_scopes
+from gateway.ledger.recording import refused_token
 from gateway.oauth import purpose
 from gateway.oauth.form import answer, answers, described, desk_of, login, read, refusal, tokens_of
 from gateway.possession import Possession
@@ -39,7 +40,7 @@ async def token(request: Request) -> Response:
         form = await read(request)
         who = await login(request, form)
         worker = await _worker(request, who, form)
-        caller = _caller(who, form, worker.actor if worker else who.client.id)
+        caller = await _granted(request, who, form, worker.actor if worker else who.client.id)
         binding = await _binding(request, possession, who)
     except OAuthError as error:
         return refusal(error)
@@ -75,6 +76,16 @@ async def _worker(
     if form["grant_type"] != CLIENT_CREDENTIALS:
         raise OAuthError("unsupported_grant_type", "This grant is not supported.")
     return None
+
+
+async def _granted(request: Request, who: Login, form: Mapping[str, str], actor: str) -> Caller:
+    """Return whom the token names. Raises OAuthError, once the refusal stands in the ledger."""
+    try:
+        return _caller(who, form, actor)
+    except OAuthError as error:
+        whose = who.organisation.id, who.client.id, actor
+        await request.app.state.ledger.record(refused_token(*whose, status=error.status))
+        raise
 
 
 def _caller(who: Login, form: Mapping[str, str], actor: str) -> Caller:
