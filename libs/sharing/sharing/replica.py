@@ -59,8 +59,10 @@ UNSEALED = "org.careloop.case.unsealed.v1"
 _CLOSING = {"agreement": "ended", "consent": "withdrawn", "grant": "ended"}
 
 
-def handlers(on_grant: OnGrant | None = None) -> dict[str, Handler]:
+def handlers(on_grant: OnGrant | None = None, *, seals: bool = True) -> dict[str, Handler]:
     """Return the handlers by event type; `on_grant` is called after each change of a grant.
+
+    `seals` False is for the service that puts them on, in its own commit.
 
     It runs in the event's transaction with the grant as it now is, also when it has ended, so
     that a service can keep its narrow table of readers. That table only ever needs to grow: it
@@ -72,7 +74,7 @@ def handlers(on_grant: OnGrant | None = None) -> dict[str, Handler]:
             made[f"org.careloop.{noun}.{verb}.v1"] = _opening(noun, on_grant)
     for noun, verb in _CLOSING.items():
         made[f"org.careloop.{noun}.{verb}.v1"] = _closing(noun, on_grant)
-    return {**made, SEALED: _sealed, UNSEALED: _unsealed}
+    return {**made, SEALED: _sealed, UNSEALED: _unsealed} if seals else made
 
 
 async def seal(tx: AsyncSession, case_id: str, custodian_id: str, *, at: datetime) -> None:

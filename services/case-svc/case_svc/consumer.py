@@ -48,5 +48,5 @@ HANDLERS: Mapping[str, Handler] = {
     **{f"org.careloop.referral.{verb}.v1": _follow(verb) for verb in _FOLLOWED},
     "org.careloop.referral.changed.v1": _note("referral.changed"),
     "org.careloop.message.sent.v1": _note("message.sent"),
-    **replica.handlers(on_grant=readers.open_to),
+    **replica.handlers(on_grant=readers.open_to, seals=False),
 }
