@@ -248,3 +248,34 @@ def test_others_do_not_find_it(gateway: Gateway) -> None:
     with gateway.outsider.http(Accept=FHIR) as http:
         assert http.get(f"/v1/consents/{made['id']}").status_code == 404
         assert "entry" not in http.get("/v1/consents", params={"person_id": person}).json()
+
+
+def test_whom_it_permits_something_reads_what_it_says_of_it_and_no_more(gateway: Gateway) -> None:
+    recipient = gateway.client(gateway.organisation("payer", "Reader"), "HOPERAT")
+    agreed(gateway, recipient, "HOPERAT", classes=["outcome"])
+    person = person_of(gateway, gateway.clinic.organisation_id)
+
+    def about(organisation: str, kind: str, *names: str) -> dict[str, Any]:
+        return {"type": kind, "actor": [actor(organisation)], "class": of_class(*names)}
+
+    pantry = gateway.pantry.organisation_id
+    made = send(
+        gateway.clinic,
+        of(
+            person,
+            about(recipient.organisation_id, "permit", "outcome"),
+            about(pantry, "permit", "plan"),
+        ),
+    ).json()
+    path = f"/v1/consents/{made['id']}"
+    read = recipient.get(path)
+    assert read.status_code == 200, read.text
+    named = {each["recipient_id"] for each in read.json()["directives"]}
+    assert named == {None, recipient.organisation_id}
+    assert pantry not in read.text
+    assert recipient.get("/v1/consents").json()["items"] == []
+    # named too, but nothing of the person is open to it; and one that nothing names
+    assert gateway.pantry.get(path).status_code == 404
+    assert gateway.outsider.get(path).status_code == 404
+    withdrawal = {"If-Match": '"1"'}
+    assert recipient.post(f"{path}/withdraw", None, **withdrawal).status_code == 404

@@ -7,12 +7,13 @@ from fastapi import Depends, Query, Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import disclosure
+from svckit.errors import NotFound
 from svckit.idempotency import Reply
 from svckit.identity import Caller, requires
 from svckit.paging import Page
 
 from gateway import events
-from gateway.domain import Scope
+from gateway.domain import Decision, Scope
 from gateway.models import (
     Agreement,
     Client,
@@ -61,6 +62,20 @@ def body_of(row: Row) -> dict[str, Any]:
         said = events.directives_of(row)
         body["directives"] = [one.stored(row.decided_at) for one in said]
     return body
+
+
+def share_of(row: Consent, caller: Caller) -> dict[str, Any]:
+    """Show a consent to whom it permits something: what it says of the caller. Raises NotFound."""
+    body = body_of(row)
+    mine = [
+        each
+        for each in body["directives"]
+        if each["recipient_id"] in (None, caller.organisation_id)
+    ]
+    if not any(each["decision"] == Decision.PERMIT for each in mine):
+        raise NotFound
+    first = {name: value for name, value in mine[0].items() if name in body}
+    return {**body, **first, "directives": mine}
 
 
 def shown(row: Row) -> Response:

@@ -1,15 +1,27 @@
 """/v1/consents."""
 
 from fastapi import APIRouter, Request, Response
+from svckit.clock import now
 from svckit.db import Read
-from svckit.idempotency import Act, Create
+from svckit.errors import NotFound
+from svckit.idempotency import Act, Create, Reply
 from svckit.paging import Paging
 from svckit.problems import PROBLEMS
 
 from gateway import queries
 from gateway.actions import consents
 from gateway.api import consents_fhir
-from gateway.api.common import MayRead, MayWrite, OfPerson, after_of, changed, created, paged, shown
+from gateway.api.common import (
+    MayRead,
+    MayWrite,
+    OfPerson,
+    after_of,
+    changed,
+    created,
+    paged,
+    share_of,
+    shown,
+)
 from gateway.schemas import ConsentIn, ConsentOut, PageOut
 
 router = APIRouter(prefix="/v1/consents", tags=["consents"])
@@ -49,8 +61,15 @@ async def list_consents(
 async def get_consent(
     consent_id: str, request: Request, caller: MayRead, session: Read
 ) -> Response:
-    """Read a consent, as JSON or as a FHIR R4 Consent."""
-    found = await queries.get_consent(session, caller, consent_id)
+    """Read a consent, as JSON or as a FHIR R4 Consent.
+
+    Whom a permit lets see something reads, as JSON, what the consent says of it and no more.
+    """
+    try:
+        found = await queries.get_consent(session, caller, consent_id)
+    except NotFound:
+        about = await queries.find_consent_about(session, caller, consent_id, now())
+        return Reply(share_of(about, caller), version=about.version).response()
     return consents_fhir.shown(found) if consents_fhir.wanted(request) else shown(found)
 
 

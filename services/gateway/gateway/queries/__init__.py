@@ -128,6 +128,23 @@ async def get_consent(
     return _known(await tx.scalar(_locked(query, lock)))
 
 
+async def find_consent_about(
+    tx: AsyncSession, caller: Caller, consent_id: str, at: datetime
+) -> Consent:
+    """Return a consent of a person of whom the caller holds something now. Raises NotFound."""
+    held = _held(caller, at).where(Grant.person_id == Consent.person_id).correlate(Consent)
+    query = select(Consent).where(Consent.id == consent_id, held.exists())
+    return _known(await tx.scalar(query))
+
+
+def _held(caller: Caller, at: datetime) -> Select[str]:
+    return select(Grant.id).where(
+        Grant.recipient_id == caller.organisation_id,
+        Grant.valid_from <= at,
+        or_(Grant.valid_to.is_(None), Grant.valid_to > at),
+    )
+
+
 async def list_consents(
     tx: AsyncSession, caller: Caller, person_id: str | None, after: str | None, limit: int
 ) -> list[Consent]:
@@ -233,16 +250,7 @@ async def find_known_person(
     tx: AsyncSession, caller: Caller, person_id: str, at: datetime
 ) -> Person | None:
     """Return a person the caller registered or holds a grant on at that instant."""
-    held = (
-        select(Grant.id)
-        .where(
-            Grant.recipient_id == caller.organisation_id,
-            Grant.person_id == person_id,
-            Grant.valid_from <= at,
-            or_(Grant.valid_to.is_(None), Grant.valid_to > at),
-        )
-        .exists()
-    )
+    held = _held(caller, at).where(Grant.person_id == person_id).exists()
     query = select(Person).where(
         Person.id == person_id, or_(Person.custodian_id == caller.organisation_id, held)
     )
