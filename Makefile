@@ -108,7 +108,7 @@ migrate: $(VENV)/.local ## bring the databases of DATA to their newest revision
 ci: ## everything, as .ci/run calls it
 	$(MAKE) fmt lint types imports
 	$(MAKE) bench
-	PROVE_ONE_IN=10 $(MAKE) prove
+	PROVE_ONE_IN=20 $(MAKE) prove
 	$(MAKE) containers
 	$(MAKE) kafka
 	$(MAKE) test
