@@ -55,7 +55,7 @@ def _check(jwk: Any, pointer: str, algorithms: frozenset[str]) -> None:
     if jwk.get("use", "sig") != "sig":
         raise KeyUnfit(f"{pointer}/use", "key-use", "The key is not for signatures.")
     usable = _usable(jwk) & algorithms
-    if not usable or jwk.get("alg", next(iter(usable))) not in usable:
+    if not usable or jwk.get("alg", next(iter(usable))) not in tuple(usable):
         raise KeyUnfit(pointer, "key-unfit", "The key fits none of the algorithms.")
 
 

@@ -39,6 +39,9 @@ KEY_SETS: dict[str, list[dict[str, Any]]] = {
     "kid twice": [GOOD, GOOD],
     "for encryption": [{**GOOD, "use": "enc"}],
     "alg of another kind": [{**GOOD, "alg": "HS256"}],
+    "alg a list": [{**GOOD, "alg": ["ES256"]}],
+    "alg null": [{**GOOD, "alg": None}],
+    "crv a dict": [{**GOOD, "crv": {}}],
     "no key at all": [{"kid": "a"}],
     "a thousand": [{**GOOD, "kid": str(n)} for n in range(1000)],
 }  # fmt: skip
