@@ -127,3 +127,11 @@ def test_line_ends_alone_do_not_keep_a_connection_open(gateway: Gateway) -> None
             except OSError:
                 break
     assert 3 < time.monotonic() - started < 12
+
+
+def test_a_partner_that_hangs_up_in_the_middle_ends_the_answer(gateway: Gateway) -> None:
+    gateway.upstream.poured_out.clear()
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as wire:
+        wire.sendall(head(gateway, target=b"/v1/cases/endless"))
+        assert wire.recv(65_536).startswith(b"HTTP/1.1 200")
+    assert gateway.upstream.poured_out.wait(10)
