@@ -85,7 +85,7 @@ class World:
         await self.tell(f"referral.{verb}", referral, data)
         return referral
 
-    async def grant(  # noqa: PLR0917
+    async def grant(
         self,
         recipient,
         classes,
@@ -94,6 +94,7 @@ class World:
         case=None,
         basis="care-team",
         confidentiality="V",
+        basis_id=None,
     ):
         """An agreement and a grant under it; returns the grant's id."""
         custodian = custodian or self.clinic
@@ -121,7 +122,7 @@ class World:
             recipient_id=recipient,
             agreement_id=agreement,
             basis=basis,
-            basis_id=new_id("rec"),
+            basis_id=basis_id or new_id("bas"),
             valid_to=None,
             **common,
         )

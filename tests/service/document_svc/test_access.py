@@ -150,8 +150,8 @@ async def test_a_part_2_document_always_leaves_with_its_notice(world):
 async def test_a_document_of_a_referral_opens_for_its_parties_only(world):
     food, housing = world.organisation("social-service"), world.organisation("social-service")
     referral = await world.referral(food)
-    for partner in (food, housing):
-        await world.grant(partner, ["plan"], case=world.case, basis="referral")
+    await world.grant(food, ["plan"], case=world.case, basis="referral", basis_id=referral)
+    await world.grant(housing, ["plan"], case=world.case, basis="referral")
     clinic = world.client(world.clinic)
     document = await world.shared(clinic, referral_id=referral)
     assert document["attached_to"] == [
@@ -175,7 +175,10 @@ async def test_a_referred_service_shares_back_and_stays_custodian(world):
     letter = await world.shared(world.client(food), referral_id=referral, data_class="outcome")
     assert letter["custodian_id"] == food
     assert not await sees(world, world.clinic, letter["id"])
-    await world.grant(world.clinic, ["outcome"], custodian=food, case=world.case, basis="referral")
+    way_back = {"custodian": food, "case": world.case, "basis": "referral"}
+    await world.grant(world.clinic, ["outcome"], **way_back)
+    assert not await sees(world, world.clinic, letter["id"])
+    await world.grant(world.clinic, ["outcome"], **way_back, basis_id=referral)
     assert await sees(world, world.clinic, letter["id"])
     clinic = world.client(world.clinic)
     refused = await world.act(clinic, letter["id"], "withdraw", 1, reason="superseded")
@@ -300,3 +303,19 @@ async def test_a_document_is_let_out_up_to_what_the_agreement_says(world):
     )
     assert lowered.status_code == 200, lowered.text
     assert await sees(world, normal, document["id"])
+
+
+async def test_a_sealed_case_takes_its_documents_with_it(world):
+    partner = world.organisation("clinic")
+    await world.grant(partner, ["clinical"], case=world.case)
+    clinic = world.client(world.clinic)
+    document = await world.shared(clinic, data_class="clinical")
+    assert await sees(world, partner, document["id"])
+    about = world.about(case=world.case)
+    await world.tell("case.sealed", world.case, about)
+    assert not await sees(world, partner, document["id"])
+    assert await sees(world, world.clinic, document["id"])
+    content = await world.client(partner).get(f"/v1/documents/{document['id']}/content")
+    assert content.status_code == 404
+    await world.tell("case.unsealed", world.case, about)
+    assert await sees(world, partner, document["id"])
