@@ -18,10 +18,10 @@ from svckit.problems import PROBLEMS
 from gateway.api.common import OfPerson, after_of
 from gateway.domain import Scope
 from gateway.ledger import export, reports, sealing
-from gateway.schemas.ledger import EntryOut, PeriodOut, ProofOut
 from gateway.queries import ledger as queries
 from gateway.queries.ledger import Filters, Kept
 from gateway.schemas import AnyId, PageOut
+from gateway.schemas.ledger import EntryOut, PeriodOut, ProofOut
 
 router = APIRouter(prefix="/v1/ledger", tags=["ledger"])
 MayRead = Annotated[Caller, Depends(requires(Scope.LEDGER_READ))]

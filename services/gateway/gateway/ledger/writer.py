@@ -29,7 +29,8 @@ _A_BATCH = 500
 # how long reasons are remembered; an answer that they do not account for looks again
 _REMEMBER_S = 1.0
 _REMEMBERED = 50_000
-_AWAY = (OSError, TimeoutError, PostgresError, InterfaceError)
+# the last two: a class or purpose that this build does not know
+_AWAY = (OSError, TimeoutError, PostgresError, InterfaceError, ValueError, LookupError)
 _log = structlog.get_logger("ledger")
 _entries = Counter("careloop_ledger_entries_total", "Entries committed", ["outcome"])
 _seconds = Histogram(
@@ -47,24 +48,26 @@ class Writer:
         self._url = database_url
         self._waiting: list[_Waiting] = []
         self._news = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection | None = None
         self._chain: Chain | None = None
         self._known: dict[Subject, tuple[float, Known]] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        writing = asyncio.create_task(self._write())
+        self._writing = asyncio.create_task(self._write())
         try:
             yield
         finally:
-            writing.cancel()
+            self._writing.cancel()
             with suppress(asyncio.CancelledError):
-                await writing
+                await self._writing
             await self._close()
 
     async def record(self, answer: Answer) -> None:
         """Return when the answer's entries are committed. Raises Unavailable when they are not."""
-        if len(self._waiting) >= _WAITING:
+        is_writing = self._writing is not None and not self._writing.done()
+        if not is_writing or len(self._waiting) >= _WAITING:
             raise _not_recorded()
         started = monotonic()
         done = asyncio.get_running_loop().create_future()
