@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from gateway import fhir
 from gateway.fhir import Directive, Inexpressible
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sharing import purposes
 from sharing.classes import ALL, NAMES, class_of, mask_of
@@ -394,6 +394,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=60)
 @given(
     member=st.sampled_from(
         ["status", "scope", "category", "patient", "dateTime", "policyRule", "provision"]
@@ -506,6 +507,7 @@ def compiled(tree: dict[str, Any], **more: Any) -> tuple[Directive, ...]:
     return ()
 
 
+@settings(max_examples=60)
 @given(tree=provisions(), questions=st.lists(QUESTIONS, min_size=4, max_size=8))
 def test_directives_say_what_the_tree_says(
     tree: dict[str, Any], questions: list[tuple[str, str, int, datetime]]
@@ -520,6 +522,7 @@ def test_directives_say_what_the_tree_says(
             assert (bool(permitted & mask), bool(denied & mask)) == expected, (name, question)
 
 
+@settings(max_examples=40)
 @given(tree=provisions(), active=st.booleans())
 def test_what_is_imported_and_exported_decides_the_same(tree: dict[str, Any], active: bool) -> None:
     directives = compiled(tree, identifier=[{"value": "7"}])
