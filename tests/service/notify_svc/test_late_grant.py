@@ -33,8 +33,8 @@ def granted(agreement, recipient, *, since, classes=("plan",), until=None):
         "agreement_id": agreement,
         "purposes": ["COC"],
         "classes": list(classes),
-        "basis": "referral",
-        "basis_id": new_id("ref"),
+        "basis": "care-team",
+        "basis_id": new_id("cas"),
         "valid_from": since.isoformat(),
         "valid_to": until.isoformat() if until else None,
     }
