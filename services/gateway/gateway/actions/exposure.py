@@ -20,8 +20,8 @@ from gateway.domain import OrganisationKind, digest
 from gateway.queries.facts import World
 
 SAMPLE = 20
-# how many decisions are made before other requests get their turn: 50 take about 2 ms
-_BREATH = 50
+# how many decisions are made before other requests get their turn: 10 take about 2 ms
+_BREATH = 10
 
 
 class Relation(NamedTuple):
