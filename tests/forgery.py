@@ -30,5 +30,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def header_of(token: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(token.split(".", maxsplit=1)[0] + "=="))
+    found: dict[str, Any] = json.loads(
+        base64.urlsafe_b64decode(token.split(".", maxsplit=1)[0] + "==")
+    )
     return found

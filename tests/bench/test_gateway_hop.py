@@ -85,18 +85,26 @@ def at(took: list[float], share: float) -> float:
 def ways(database_for: Callable[[str], str], tmp_path: Path) -> Iterator[list[Way]]:
     service, proxy = kit.free_port(), kit.free_port()
     settings = {"case_url": f"http://127.0.0.1:{service}", "rate_limit": "100000000"}
-    with on_core(1), role("service", port=service) as service_pid:
-        with on_core(0), role("proxy", str(service), port=proxy) as proxy_pid:
-            with on_core(0), kit.running(database_for("gateway"), tmp_path, **settings) as gateway:
-                clinic = gateway.client(gateway.organisation("clinic", "Lakeside"), "TREAT")
-                head = f"GET /v1/cases HTTP/1.1\r\nHost: 127.0.0.1:{gateway.port}\r\nAuthorization: Bearer {clinic.token()}\r\n\r\n"
-                request = tmp_path / "request"
-                request.write_text(head)
-                yield [
-                    Way("direct", service, service_pid, request),
-                    Way("gateway", gateway.port, gateway.pid, request),
-                    Way("httpx", proxy, proxy_pid, request),
-                ]
+    with (
+        on_core(1),
+        role("service", port=service) as service_pid,
+        on_core(0),
+        role("proxy", str(service), port=proxy) as proxy_pid,
+        kit.running(database_for("gateway"), tmp_path, **settings) as gateway,
+    ):
+        clinic = gateway.client(gateway.organisation("clinic", "Lakeside"), "TREAT")
+        lines = (
+            "GET /v1/cases HTTP/1.1",
+            f"Host: 127.0.0.1:{gateway.port}",
+            f"Authorization: Bearer {clinic.token()}",
+        )
+        request = tmp_path / "request"
+        request.write_text("\r\n".join(lines) + "\r\n\r\n")
+        yield [
+            Way("direct", service, service_pid, request),
+            Way("gateway", gateway.port, gateway.pid, request),
+            Way("httpx", proxy, proxy_pid, request),
+        ]
 
 
 def test_the_hop(ways: list[Way]) -> None:

@@ -1,12 +1,13 @@
 """The HTTP edge of a service: body schemas, the size limit, the server span. Pure ASGI only."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from opentelemetry.trace import SpanKind
 from prometheus_client import Histogram
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from svckit.errors import PayloadTooLarge
@@ -19,6 +20,17 @@ _SECONDS = Histogram(
     ["service", "method", "route", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+
+
+def _in_utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the instant has no place in the calendar in UTC") from error
+
+
+# an instant of a request, in UTC: year 1 at +14:00 and its like are refused, not met later
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class In(BaseModel):

@@ -326,7 +326,7 @@ def test_grants_are_seen_by_both_sides_and_nobody_else(gateway: Gateway) -> None
     assert gateway.clinic.get(path).status_code == gateway.payer.get(path).status_code == 200
     for partner in (gateway.pantry, gateway.outsider, gateway.admin):
         assert partner.get(path).status_code == 404
-    assert gateway.payer.post("/v1/grants", {}).status_code == 405
+    assert gateway.payer.post("/v1/grants", {}).status_code == 422
     assert gateway.pantry.get("/v1/grants/grt_00000000000000000000000000").status_code == 404
 
 

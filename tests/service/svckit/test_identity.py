@@ -9,7 +9,9 @@ from fastapi import Depends, FastAPI
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from svckit import problems
+from svckit.db import Database
 from svckit.identity import TYPE, Caller, Verifier, requires
+from svckit.rights import Rights
 from svckit.testing import client_for
 
 
@@ -17,6 +19,7 @@ from svckit.testing import client_for
 def app(issuer):
     made = FastAPI()
     problems.install(made)
+    made.state.rights = Rights(Database("postgresql://nowhere/none", 1), "case-svc", topics=())
     made.state.verify = Verifier(issuer=issuer.url, audience="case-svc", jwks_url=issuer.jwks_url)
 
     @made.get("/me")

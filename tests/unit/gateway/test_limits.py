@@ -4,8 +4,8 @@ from svckit.errors import TooManyRequests
 
 
 def test_an_organisation_may_use_its_quota_and_no_more() -> None:
-    limit = RateLimit(quota=2, window_s=60)
-    assert dict(limit.take("a"))[b"ratelimit"] == b'"organisation";r=1;t=60'
+    limit = RateLimit("organisation", quota=2, window_s=60)
+    assert limit.take("a") == '"organisation";r=1;t=60'
     limit.take("a")
     with pytest.raises(TooManyRequests) as refused:
         limit.take("a")
@@ -15,12 +15,13 @@ def test_an_organisation_may_use_its_quota_and_no_more() -> None:
 
 
 def test_the_quota_of_one_organisation_is_not_anothers() -> None:
-    limit = RateLimit(quota=1, window_s=60)
+    limit = RateLimit("organisation", quota=1, window_s=60)
+    assert limit.policy == '"organisation";q=1;w=60'
     limit.take("a")
-    assert dict(limit.take("b"))[b"ratelimit-policy"] == b'"organisation";q=1;w=60'
+    assert limit.take("b") == '"organisation";r=0;t=60'
 
 
 def test_the_quota_comes_back_with_the_next_window() -> None:
-    limit = RateLimit(quota=1, window_s=0)
+    limit = RateLimit("organisation", quota=1, window_s=0)
     limit.take("a")
     limit.take("a")

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, TypeVar
 
-from pydantic import AwareDatetime, StringConstraints
+from pydantic import StringConstraints
 from sharing import classed
 from svckit.http import In, Out
 from svckit.ids import PATTERN
@@ -12,7 +12,6 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Prose = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\s\x00]+$")]
 IdIn = Annotated[str, StringConstraints(pattern=PATTERN)]
-Instant = AwareDatetime
 
 T = TypeVar("T")
 Envelope = Annotated[T, classed("envelope")]

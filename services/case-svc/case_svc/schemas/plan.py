@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from pydantic import Field
-from svckit.http import In, Out
+from svckit.http import In, Instant, Out
 
 from case_svc.domain.cases import Confidentiality
 from case_svc.domain.classes import Label
@@ -17,7 +17,6 @@ from case_svc.schemas.fields import (
     CodingOut,
     IdIn,
     InCaseOut,
-    Instant,
     Line,
     Needs,
     Notes,

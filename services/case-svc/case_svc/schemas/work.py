@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
-from svckit.http import In, Out
+from svckit.http import In, Instant, Out
 
 from case_svc.domain.cases import Confidentiality
 from case_svc.domain.classes import Label, NoteKind
@@ -14,7 +14,6 @@ from case_svc.schemas.fields import (
     Envelope,
     IdIn,
     InCaseOut,
-    Instant,
     Line,
     Notes,
     Part2Out,

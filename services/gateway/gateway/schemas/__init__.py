@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Self, TypeVar
 
 import sharing
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from sharing.classes import NAMES
 from sharing.confidentiality import CODES as CONFIDENTIALITIES
 from sharing.purposes import CODES
-from svckit.http import In, Out
+from svckit.http import In, Instant, Out
 from svckit.ids import PATTERN
 
 from gateway.domain import (
@@ -149,8 +149,8 @@ class AgreementTerms(In):
     # the highest v3-Confidentiality of a row that it lets out
     confidentiality: Annotated[str, _choice(*CONFIDENTIALITIES)] = "N"
     retention_days: Annotated[int, Field(ge=0, le=3650)] = 30
-    valid_from: AwareDatetime | None = None
-    valid_to: AwareDatetime | None = None
+    valid_from: Instant | None = None
+    valid_to: Instant | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -201,10 +201,10 @@ class ConsentIn(In):
     purposes: Annotated[list[PurposeCode], Field(max_length=len(CODES))] = Field(
         default_factory=list
     )
-    valid_from: AwareDatetime | None = None
-    valid_to: AwareDatetime | None = None
+    valid_from: Instant | None = None
+    valid_to: Instant | None = None
     # when the person decided; the newest decision wins
-    decided_at: AwareDatetime | None = None
+    decided_at: Instant | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

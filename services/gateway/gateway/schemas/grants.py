@@ -2,8 +2,8 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
-from svckit.http import In
+from pydantic import Field, StringConstraints, model_validator
+from svckit.http import In, Instant
 
 from gateway.schemas import AnyId, Classes, Purposes
 
@@ -30,7 +30,7 @@ class GrantIn(In):
     # left out: all that is agreed
     classes: Classes | None = None
     purposes: Purposes | None = None
-    valid_to: AwareDatetime | None = Field(default=None)
+    valid_to: Instant | None = Field(default=None)
 
     @model_validator(mode="after")
     def _legal_has_a_reference(self) -> Self:

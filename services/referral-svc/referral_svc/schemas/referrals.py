@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 from sharing import classed
-from svckit.http import In, Out
+from svckit.http import In, Instant, Out
 
 from referral_svc.domain.needs import NeedCategory
 from referral_svc.domain.referral import NeedMet, Party, Priority, RequestStatus, Status
@@ -53,8 +53,8 @@ class ReferralIn(In):
     requested_activity: Activity | None = None
     contacting_subject_prohibited: bool = False
     requester_number: Short | None = None
-    accept_by: AwareDatetime | None = None
-    start_by: AwareDatetime | None = None
+    accept_by: Instant | None = None
+    start_by: Instant | None = None
     document_ids: list[DocumentId] = Field(default_factory=list, max_length=50)
     status: Literal["draft", "requested"] = "requested"
 
