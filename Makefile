@@ -107,7 +107,7 @@ migrate: $(VENV)/.local ## bring the databases of DATA to their newest revision
 
 ci: ## everything, as .ci/run calls it
 	$(MAKE) fmt lint types imports
-	$(MAKE) bench
+	CARELOOP_WITHDRAWALS=60 $(MAKE) bench
 	PROVE_ONE_IN=20 $(MAKE) prove
 	$(MAKE) containers
 	$(MAKE) kafka
