@@ -21,7 +21,7 @@ from careloop.services import PARTS, Part
 def _context() -> ForkServerContext:
     context = get_context("forkserver")
     modules = [f"{part.package}.__main__" for part in PARTS]
-    context.set_forkserver_preload(["__main__", *modules, "careloop.preload"])
+    context.set_forkserver_preload(["__main__", *modules, "svckit.migrate", "careloop.preload"])
     return context
 
 

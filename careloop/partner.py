@@ -191,6 +191,7 @@ def must(answer: Answer, *statuses: int) -> Answer:
 
 
 def _body(response: httpx.Response) -> Any:
-    if "json" in response.headers.get("content-type", ""):
+    media_type = response.headers.get("content-type", "").partition(";")[0]
+    if media_type.endswith(("/json", "+json")):
         return response.json()
     return response.content

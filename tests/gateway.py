@@ -66,7 +66,7 @@ class Partner:
     client_id: str
     key: Any = None
     alg: str = "ES384"
-    _cached: dict[str, str] = field(default_factory=dict)
+    _cached: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     @property
     def token_endpoint(self) -> str:
@@ -102,12 +102,16 @@ class Partner:
         return HTTP.post(self.token_endpoint, data=self.form(assertion, **more))
 
     def token(self, **more: str) -> str:
+        """Return a token, the one asked for before while it is good for some time yet."""
         key = json.dumps(more, sort_keys=True)
-        if key not in self._cached:
+        token, until = self._cached.get(key, ("", 0.0))
+        if time.monotonic() >= until:
             answer = self.ask(**more)
             assert answer.status_code == 200, answer.text
-            self._cached[key] = answer.json()["access_token"]
-        return self._cached[key]
+            found = answer.json()
+            token, until = found["access_token"], time.monotonic() + found["expires_in"] / 2
+            self._cached[key] = token, until
+        return token
 
     def http(self, **headers: str) -> httpx.Client:
         return httpx.Client(

@@ -44,7 +44,7 @@ async def test_the_classes_told_are_those_shown(pantry, clinic, shared):
     assert "identity" not in shown, "a case shows no name"
     (of_record,) = told(await pantry.get(f"/v1/persons/{shared['person_id']}"))
     assert of_record.kind == "client-record"
-    assert set(names_of(of_record.classes)) == {"identity", "contact"}
+    assert set(names_of(of_record.classes)) == {"identity", "contact", "safety"}
 
 
 async def test_a_list_tells_how_many_rows_of_whom(world, clinic, pantry):
