@@ -12,9 +12,11 @@ WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OWN := $(PIP) --no-deps --no-build-isolation -e .
 PYTEST := $(BIN)/python -m pytest
+# what takes its time runs in `make ci`: the attack lists, replicas, a log that stops, the matrix
+LONG := tests/security/attacks tests/e2e/test_event_log_stopped.py tests/service/gateway/test_replicas.py tests/service/sharing/test_matrix.py
 PACKAGES := svckit sharing case_svc referral_svc document_svc notify_svc gateway careloop
 
-.PHONY: help setup demo up down seed logs test check fmt lint types imports unit service contract e2e security chaos bench prove kafka containers contracts requirements migration migrate ci clean
+.PHONY: help setup demo up down seed logs test check fmt lint types imports unit service contract e2e security chaos bench prove long kafka containers contracts requirements migration migrate ci clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  \033[1m%-11s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +49,10 @@ logs: ## follow the logs of what runs
 	tail -n 20 -F $(DATA)/logs/*.log
 
 test: $(VENV)/.dev ## every test that needs neither Kafka nor containers
-	$(PYTEST) -m "not kafka" -n $(WORKERS) --dist loadfile --ignore tests/bench --ignore tests/prove tests
+	$(PYTEST) -m "not kafka" -n $(WORKERS) --dist loadfile $(addprefix --ignore=,tests/bench tests/prove $(LONG)) tests
+
+long: $(VENV)/.dev ## the tests that take their time: attack lists, replicas, a stopped log, the matrix
+	$(PYTEST) -q -m "not kafka" -n $(WORKERS) --dist loadfile $(LONG)
 
 check: fmt lint types imports unit ## the quick gates
 
@@ -85,7 +90,7 @@ bench: $(VENV)/.dev ## lists of 100,000 cases, what an event costs, the gateway'
 	$(PYTEST) -q -s tests/bench
 
 prove: $(VENV)/.dev ## every decision through evaluator, SQL, Cedar and oracle (PROVE_ONE_IN=n: a part)
-	$(PYTEST) -q -s tests/prove
+	$(PYTEST) -q -s -m "not kafka" tests/prove
 
 kafka: $(VENV)/.dev ## conformance and the whole loop on a real Apache Kafka
 	$(PYTEST) -q -m kafka tests
@@ -111,6 +116,7 @@ ci: ## everything, as .ci/run calls it
 	PROVE_ONE_IN=20 $(MAKE) prove
 	$(MAKE) containers
 	$(MAKE) kafka
+	$(MAKE) long
 	$(MAKE) test
 
 clean: ## remove what was made here (stop it first)

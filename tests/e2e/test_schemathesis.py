@@ -14,7 +14,7 @@ import pytest
 from careloop import contracts
 from tests.world import Platform
 
-SECONDS = 12
+SECONDS = 8
 EXAMPLES = 10
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance"
 
