@@ -12,8 +12,12 @@ WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OWN := $(PIP) --no-deps --no-build-isolation -e .
 PYTEST := $(BIN)/python -m pytest
-# what takes its time runs in `make ci`: the attack lists, replicas, a log that stops, the matrix
-LONG := tests/security/attacks tests/e2e/test_event_log_stopped.py tests/service/gateway/test_replicas.py tests/service/sharing/test_matrix.py
+# what attacks, kills, waits or draws at length runs in `make ci`
+LONG := tests/security/attacks tests/security/test_limits.py tests/chaos \
+	tests/e2e/test_kill.py tests/e2e/test_event_log_stopped.py tests/e2e/test_schemathesis.py tests/e2e/test_oauth4webapi.py \
+	tests/service/gateway/test_replicas.py tests/service/gateway/test_ledger.py tests/service/gateway/test_ledger_proofs.py \
+	tests/service/notify_svc/test_process.py tests/service/document_svc/test_kill.py \
+	tests/service/eventlog/test_relay.py tests/service/eventlog/test_parked_commands.py tests/service/sharing/test_matrix.py
 PACKAGES := svckit sharing case_svc referral_svc document_svc notify_svc gateway careloop
 
 .PHONY: help setup demo up down seed logs test check fmt lint types imports unit service contract e2e security chaos bench prove long kafka containers contracts requirements migration migrate ci clean
@@ -51,7 +55,7 @@ logs: ## follow the logs of what runs
 test: $(VENV)/.dev ## every test that needs neither Kafka nor containers
 	$(PYTEST) -m "not kafka" -n $(WORKERS) --dist loadfile $(addprefix --ignore=,tests/bench tests/prove $(LONG)) tests
 
-long: $(VENV)/.dev ## the tests that take their time: attack lists, replicas, a stopped log, the matrix
+long: $(VENV)/.dev ## the tests that take their time: attacks, kills, replicas, a stopped log, the matrix
 	$(PYTEST) -q -m "not kafka" -n $(WORKERS) --dist loadfile $(LONG)
 
 check: fmt lint types imports unit ## the quick gates
