@@ -1,10 +1,10 @@
 """Cases: one, locked, listed, counted. Filters on a field match only where the field is seen."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec
 
 from sharing import DataClass, Organisation, Reader, sql
 from sqlalchemy import (
@@ -40,7 +40,23 @@ from case_svc.queries.visible import (
     shows_row,
 )
 
+P = ParamSpec("P")
+_ASKED = bindparam("case_id", type_=CaseFile.id.type)
 _AFTER_ALL = "~"  # every id sorts before it
+
+
+def kept(build: Callable[P, Select[Any]]) -> Callable[P, Select[Any]]:
+    """Keep what was built: it and its key cost more than PostgreSQL needs to answer.
+
+    Not while rights are stale: a statement built before would go on deciding by them.
+    """
+    cached: Callable[P, Select[Any]] = lru_cache(maxsize=512)(build)
+
+    @wraps(build)
+    def statement(*args: P.args, **kwargs: P.kwargs) -> Select[Any]:
+        return build(*args, **kwargs) if rights.is_stale() else cached(*args, **kwargs)
+
+    return statement
 
 
 @dataclass(frozen=True)
@@ -60,7 +76,7 @@ class CaseFilter:
 
 async def get_case(tx: AsyncSession, caller: Caller, case_id: str) -> Seen[CaseFile]:
     """Return the case. Raises NotFound, also when it is not the caller's to see."""
-    return await _one(tx, _visible(caller, CaseFile.id == case_id))
+    return Seen(*await _first(tx, _readable(_reader(caller)), case_id))
 
 
 async def lock_case(tx: AsyncSession, caller: Caller, case_id: str) -> Seen[CaseFile]:
@@ -83,16 +99,11 @@ async def list_cases(
     tx: AsyncSession, caller: Caller, wanted: CaseFilter, after: str | None, limit: int
 ) -> Sequence[Seen[CaseFile]]:
     """Return up to `limit` cases, newest first, after the case of that id."""
-    reader = Organisation(caller.organisation_id, caller.kind, caller.purpose)
-    # a statement built while the rights were fresh would go on deciding by them
-    page = _page.__wrapped__ if rights.is_stale() else _page
-    rows = await tx.execute(page(reader, wanted, limit), {"after": after or _AFTER_ALL})
+    rows = await tx.execute(_page(_reader(caller), wanted, limit), {"after": after or _AFTER_ALL})
     return [Seen(*row) for row in rows]
 
 
-# to build the statement and its key costs more than PostgreSQL needs to answer it; those who ask
-# again ask the same
-@lru_cache(maxsize=512)
+@kept
 def _page(reader: Organisation, wanted: CaseFilter, limit: int) -> Select[Any]:
     after = bindparam("after", type_=CaseFile.id.type)
     return (
@@ -118,33 +129,55 @@ async def list_phases(tx: AsyncSession, case_id: str) -> Sequence[CasePhase]:
 
 async def count_rows(tx: AsyncSession, caller: Caller, file: CaseFile) -> dict[str, int]:
     """Return the counts of rows of the case that the caller sees, in one statement."""
+    row = await _first(tx, _counts(_reader(caller)), file.id)
+    return dict(zip(row._fields, row, strict=True))
+
+
+@kept
+def _counts(reader: Organisation) -> Select[Any]:
     columns = {
         "needs_open": _count(
-            caller, file, Need, Need.status.in_([NeedStatus.OPEN, NeedStatus.IN_PROGRESS])
+            reader, Need, Need.status.in_([NeedStatus.OPEN, NeedStatus.IN_PROGRESS])
         ),
-        "tasks_open": _count(caller, file, Task, Task.status.in_(sorted(OPEN))),
-        "goals": _count(caller, file, Goal, Goal.lifecycle_status != GoalStatus.ENTERED_IN_ERROR),
-        "notes": _count(caller, file, Note, true()),
+        "tasks_open": _count(reader, Task, Task.status.in_(sorted(OPEN))),
+        "goals": _count(reader, Goal, Goal.lifecycle_status != GoalStatus.ENTERED_IN_ERROR),
+        "notes": _count(reader, Note, true()),
     }
-    row = (await tx.execute(select(*columns.values()))).one()
-    return dict(zip(columns, row, strict=True))
+    labelled: list[Any] = [count.label(name) for name, count in columns.items()]
+    counted: Select[Any] = select(*labelled)
+    return counted
 
 
-def _count(
-    caller: Caller, file: CaseFile, model: type[InCase], which: ColumnElement[bool]
-) -> ColumnElement[int]:
-    seen = sql.lateral(row_mask(caller, model))
+@kept
+def _readable(reader: Organisation) -> Select[Any]:
+    return _visible(reader, CaseFile.id == _ASKED)
+
+
+async def _first(tx: AsyncSession, statement: Select[Any], case_id: str) -> Any:
+    """Return the one row of a kept statement over one case. Raises NotFound."""
+    row = (await tx.execute(statement, {"case_id": case_id})).first()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def _reader(caller: Caller) -> Organisation:
+    return Organisation(caller.organisation_id, caller.kind, caller.purpose)
+
+
+def _count(reader: Reader, model: type[InCase], which: ColumnElement[bool]) -> ColumnElement[int]:
+    seen = sql.lateral(row_mask(reader, model))
     return (
         select(func.count())
         .select_from(model)
         .join(CaseFile, CaseFile.id == model.case_id)
         .join(seen, true())
-        .where(model.case_id == file.id, which, shows_row(seen.c.mask, model))
+        .where(model.case_id == _ASKED, which, shows_row(seen.c.mask, model))
         .scalar_subquery()
     )
 
 
-def _visible(caller: Caller, which: ColumnElement[bool]) -> Select[Any]:
+def _visible(caller: Reader, which: ColumnElement[bool]) -> Select[Any]:
     seen = case_seen(caller)
     return select(CaseFile, seen.c.mask).join(seen, true()).where(which, shows_case(seen.c.mask))
 
