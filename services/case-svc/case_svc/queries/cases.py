@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
 from sharing import DataClass, Organisation, Reader, sql
 from sqlalchemy import (
@@ -50,7 +50,7 @@ def kept(build: Callable[P, Select[Any]]) -> Callable[P, Select[Any]]:
 
     Not while rights are stale: a statement built before would go on deciding by them.
     """
-    cached: Callable[P, Select[Any]] = lru_cache(maxsize=512)(build)
+    cached = cast(Callable[P, Select[Any]], lru_cache(maxsize=512)(build))
 
     @wraps(build)
     def statement(*args: P.args, **kwargs: P.kwargs) -> Select[Any]:
