@@ -47,20 +47,28 @@ BASES = {
 }
 _TO_A_STRANGER = ("deny", {"recipient_id": STRANGER})
 _LATER = PAST + timedelta(days=1)
+_EXCEPTED = ["clinical", "identity", "coordination"]
+# what they say, how deep it is nested, and up to which confidentiality of a row it reaches
 CONSENTS = {
     "none": [],
     "permit": [("permit", {})],
     "deny": [("deny", {})],
     "permit, then deny": [("permit", {}), ("deny", {"decided_at": _LATER, "classes": ["needs"]})],
     "deny, then permit": [("deny", {}), ("permit", {"decided_at": _LATER, "purposes": ["COC"]})],
-    "deny with an exception": [
-        ("deny", {}),
-        ("permit", {"depth": 1, "classes": ["clinical", "identity", "coordination"]}),
+    "deny with an exception": [("deny", {}), ("permit", {"depth": 1, "classes": _EXCEPTED})],
+    "permit with an exception": [("permit", {}), ("deny", {"depth": 1, "classes": _EXCEPTED})],
+    "exception, then another word": [
+        ("deny", {"depth": 2, "classes": _EXCEPTED}),
+        ("permit", {"decided_at": _LATER}),
     ],
+    "both at once, equally deep": [("permit", {"depth": 1}), ("deny", {"depth": 1})],
     "permit of substance-use": [("permit", {"classes": ["substance-use"]})],
     "withdrawn permit": [("permit", {"active": False})],
     "permit that ends now": [("permit", {"valid_to": NOW})],
     "permit up to normal": [("permit", {"confidentiality": "N"}), _TO_A_STRANGER],
+    "permit up to restricted": [("permit", {"confidentiality": "R"})],
+    "deny up to normal": [("permit", {}), ("deny", {"decided_at": _LATER, "confidentiality": "N"})],
+    "exception up to normal": [("deny", {}), ("permit", {"depth": 1, "confidentiality": "N"})],
 }
 AGREEMENTS = {
     "in force": {},
@@ -72,6 +80,13 @@ AGREEMENTS = {
     "narrow, for coordination": {"classes": EVERYTHING[:7], "purposes": ["COC", "HOPERAT"]},
     "by consent": {"consent_classes": ["identity", "clinical", "outcome"]},
     "lets restricted out": {"confidentiality": "R"},
+    "lets little out": {"confidentiality": "L"},
+}
+# those that mixtures stand under beside them
+MIXED = {
+    "begins later": {"valid_from": FUTURE, "valid_to": None},
+    "begins now": {"valid_from": NOW, "valid_to": None},
+    "by consent, lets all out": {"consent_classes": EVERYTHING, "confidentiality": "V"},
 }
 CONFIDENTIALITY = ("N", "R")
 # a seal on the row's case, and whether two readers are parties of the row
@@ -115,7 +130,7 @@ def row(key, number):
 def agreements():
     """One of each sort with each of the four kinds' organisations, by sort and kind."""
     found = {}
-    for (sort, more), kind in product(AGREEMENTS.items(), KINDS):
+    for (sort, more), kind in product({**AGREEMENTS, **MIXED}.items(), KINDS):
         said = dict(more)
         if said.pop("by_kind", False):
             said["recipient_kind"] = kind
@@ -126,9 +141,13 @@ def agreements():
     return found
 
 
-def grant(key, number, kind):
-    """The grant to the kind's organisation, None where the scenario has none."""
+def grant(key, number, kind, under=None):
+    """The grant to the kind's organisation, None where the scenario has none.
+
+    It stands under the scenario's agreement, or under one of the sort `under`.
+    """
     relation, basis, _, sort, _, _ = values(number)
+    sort = under or sort
     said = BASES[basis][0]
     if said is None:
         return None
@@ -161,8 +180,32 @@ def _rest(said):
 
 
 def drawn(seed, count):
-    """Scenario numbers drawn with the seed, each at most once."""
-    return random.Random(seed).sample(range(SCENARIOS), min(count, SCENARIOS))
+    """Scenario numbers drawn with the seed, each at most once.
+
+    Every other one is told apart by its consents, agreement and confidentiality alone: there the
+    grant is on the row, and no seal in the way.
+    """
+    draw = random.Random(seed)
+    found = dict.fromkeys(draw.sample(range(SCENARIOS), min(count - count // 2, SCENARIOS)))
+    open_to = [
+        ("the case", "every case", "own record"),
+        ("its referral", "a referral, row of none", "care team"),
+        tuple(CONSENTS),
+        tuple(AGREEMENTS),
+        CONFIDENTIALITY,
+        ("none",),
+    ]
+    while len(found) < min(count, SCENARIOS):
+        found[_number([draw.choice(names) for names in open_to])] = None
+    return list(found)
+
+
+def _number(names):
+    """The number of the scenario that has these values: the reverse of `values`."""
+    number = 0
+    for dimension, name in reversed(list(zip(DIMENSIONS, names, strict=True))):
+        number = number * len(dimension) + list(dimension).index(name)
+    return number
 
 
 def mixed(seed, number):
@@ -172,9 +215,14 @@ def mixed(seed, number):
     key = f"row_{SCENARIOS + number}"
     numbers = [first, *(draw.randrange(SCENARIOS) for _ in range(draw.randint(0, 2)))]
     kind = draw.choice(KINDS)
-    given = [grant(key, one, draw.choice([kind, kind, *KINDS])) for one in numbers]
+    sorts = [None, *AGREEMENTS, *MIXED]
+    given = [
+        grant(key, one, draw.choice([kind, kind, *KINDS]), draw.choice(sorts)) for one in numbers
+    ]
     grants = [
-        {**one, "id": f"{key}/grt_{place}"} for place, one in enumerate(given) if one is not None
+        {**one, "id": f"{key}/grt_{place}", "valid_from": _begin(draw, one["valid_from"])}
+        for place, one in enumerate(given)
+        if one is not None
     ]
     said = [
         worlds.consent(
@@ -186,7 +234,8 @@ def mixed(seed, number):
             decided_at=PAST + timedelta(days=draw.randint(0, 2)),
             recipient_id=draw.choice([None, None, "org_clinic", "org_payer"]),
             active=draw.random() < 0.8,
-            valid_to=draw.choice([None, None, NOW, PAST, FUTURE]),
+            valid_from=_begin(draw, LONG_AGO),
+            valid_to=draw.choice([None, None, NOW, FUTURE]),
             depth=draw.randint(0, 2),
             confidentiality=draw.choice("ULMNRVV"),
         )
@@ -197,4 +246,10 @@ def mixed(seed, number):
         "parties": draw.choice([[], [], ["org_payer", OTHER]]),
         "referral_id": draw.choice([None, "ref_1", "ref_2"]),
     }
-    return drawn_row, grants, said, seals(key, first)
+    on_it = [{**one, "valid_from": _begin(draw, one["valid_from"])} for one in seals(key, first)]
+    return drawn_row, grants, said, on_it
+
+
+def _begin(draw, usual):
+    """Mostly as usual; else what begins at this instant, or has not begun."""
+    return draw.choice([usual, usual, usual, NOW, FUTURE])

@@ -143,7 +143,11 @@ class Compiler:
         return mask
 
     def _directives(self) -> Select[Any]:
-        """One row: the classes permitted and denied by the newest directive on each of them."""
+        """One row: the classes denied by the newest directive on each, and those permitted by any.
+
+        A permit that a newer deny takes back is still among the permitted: what is denied is not
+        shown whatever else permits it.
+        """
         consent = self._tables["consent"]
         classes, decision = consent.c.classes, consent.c.decision
         newest_first = (consent.c.decided_at.desc(), consent.c.depth.desc())
@@ -152,16 +156,11 @@ class Compiler:
             .filter(decision == "permit")
             .over(order_by=newest_first, groups=(None, -1))
         )
-        denies_since = (
-            func.bit_or(classes)
-            .filter(decision == "deny")
-            .over(order_by=newest_first, groups=(None, 0))
-        )
         counted = (
             select(
                 decision.label("decision"),
                 without(classes, func.coalesce(newer_permits, 0)).label("denied"),
-                without(classes, func.coalesce(denies_since, 0)).label("permitted"),
+                classes.label("permitted"),
             )
             .select_from(consent)
             .where(self._all(self._rule.directives))
