@@ -23,11 +23,16 @@ app = typer.Typer(no_args_is_help=True, help="Who sees what and why; nothing is 
 
 Case = Annotated[str | None, typer.Option("--case", help="Id of a case.")]
 Person = Annotated[str | None, typer.Option("--person", help="Id of a person.")]
+Row = Annotated[
+    str | None, typer.Argument(help="Id of a note, need, task, document, referral, case, person …")
+]
+_PARAMETER = {"cas": "case_id", "per": "person_id"}
 To = Annotated[str | None, typer.Option("--to", help="The organisation that looks: name or id.")]
 
 
 @app.command("explain")
 def explain_command(
+    row: Row = None,
     *,
     case: Case = None,
     person: Person = None,
@@ -40,7 +45,7 @@ def explain_command(
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Why an organisation sees a person or case; without --to, who does; with --to alone, what."""
+    """Why an organisation sees a row, case or person; without --to, who; with --to alone, what."""
     with asking(data_dir, by) as partner:
         names = Names(partner)
         params: dict[str, Any] = {
@@ -49,11 +54,11 @@ def explain_command(
             "custodian_id": names.id_of(custodian) if custodian else None,
             "resource": resource,
             "labels": label,
-        }
+        } | ({_PARAMETER.get(row[:3], "row_id"): row} if row else {})
         question, show = "/who", view.who
         if to is not None:
             params |= {"recipient_id": names.id_of(to), "purpose": purpose}
-            question, show = ("", view.why) if case or person else ("/what", view.what)
+            question, show = ("", view.why) if row or case or person else ("/what", view.what)
         given = {name: value for name, value in params.items() if value is not None}
         found = answered(partner.get(f"/v1/access/explain{question}", **given))
         _show(found, show, names, as_json=as_json)

@@ -18,10 +18,16 @@ _OUTCOMES = {
     "sealed": "the case is sealed",
     "not-enough": "a grant holds, but not for every class this row needs",
     "no-grant": "no grant holds that shows anything of it",
+    "filed": "it was filed in a case that it keeps",
+    "case-hidden": "it does not see the case that this is in",
+    "not-a-party": "it is no side of the referral that this belongs to",
+    "not-shared": "it has no content, or was withdrawn: its custodian's alone",
 }
 
 
 def _row(found: Any) -> str:
+    if found.get("row_id"):
+        return f"{found['resource']} {found['row_id']}"
     return f"{found.get('resource', 'row')} of {found['case_id'] or found['person_id']}"
 
 

@@ -184,6 +184,23 @@ def test_the_explanation_names_the_emergency(
     assert "sealed" in sealed
 
 
+def test_one_note_is_explained_by_its_id(
+    calm: Platform, ward: Ward, opened: dict[str, Any]
+) -> None:
+    path, asked = f"{ward.path('open')}/notes", ("--to", ward.ids["hospital"], "--purpose", "BTG")
+    told = {}
+    for note in ward.clinic.items(path):
+        found = json.loads(run(calm, "access", "explain", note["id"], *asked, "--json"))
+        read = ward.hospital.get(f"{path}/{note['id']}")
+        assert found["visible"] is (read.status == 200), note
+        assert set(read.body) <= set(found["fields"]) if found["visible"] else not found["fields"]
+        told[note["text"]] = run(calm, "access", "explain", note["id"], *asked)
+    assert " sees " in told["allergic to penicillin"]
+    assert "(emergency)" in told["allergic to penicillin"]
+    assert "does not see" in told["a word on treatment"]
+    assert ward.food.get("/v1/access/explain", row_id=note["id"]).status == 404
+
+
 def test_after_the_review_nothing_is_seen_again(ward: Ward, opened: dict[str, Any]) -> None:
     path = f"/v1/emergency-accesses/{opened['id']}/review"
     must(ward.clinic.post(path, {"outcome": "unjustified", "note": "nobody was ill"}))
@@ -204,6 +221,9 @@ def test_a_preview_is_what_is_seen_once_the_referral_is_sent(calm: Platform, war
     seen = must(ward.food.get(ward.path("open"))).body
     assert set(seen) == _top(foreseen["requested"]["case"])
     told = must(eventually_got(ward.food, referral)).body
+    said = run(calm, "access", "explain", told["id"], "--to", "Harbor Food Bank")
+    assert "it is a side of it" in said
+    assert f"referral {told['id']}" in said
     assert set(told) <= _top(previewed["sent"]["referral"])
     must(ward.food.post(f"{referral}/accept", version=told["version"]))
     plan = {"description": "eat well"}

@@ -21,9 +21,10 @@ from fastapi.openapi.utils import get_openapi
 from sqlalchemy import text
 from starlette.types import ASGIApp, Scope
 
-from svckit import health, problems, revisions
+from svckit import describing, health, problems, revisions
 from svckit.consume import Consumer, Handler
 from svckit.db import Database
+from svckit.describing import Describe
 from svckit.disclosure import Disclosing, OwnerOf
 from svckit.errors import Unavailable
 from svckit.eventlog import EventLog, connect
@@ -63,6 +64,13 @@ class Service:
     protocol: type[asyncio.Protocol] | str = "httptools"
     # whose row an id names, for the ledger's entry of a refusal
     owner_of: OwnerOf | None = None
+    # what a row is, for who explains the decision about it
+    describe: Describe | None = None
+
+    @property
+    def internal(self) -> Sequence[APIRouter]:
+        """Return the routes that are in no contract: probes, and what services tell each other."""
+        return [health.router, *([describing.router] if self.describe else [])]
 
 
 @dataclass
@@ -110,7 +118,7 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
     )
     app.state.ready = lambda: _ready(running)
     problems.install(app)
-    for router in (health.router, *service.routers):
+    for router in (*service.internal, *service.routers):
         app.include_router(router)
     app.add_middleware(Disclosing, owner_of=service.owner_of, db=running.db)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, exempt=service.unlimited)

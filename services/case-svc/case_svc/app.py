@@ -8,6 +8,7 @@ from svckit.service import Service
 
 from case_svc.api import ROUTERS
 from case_svc.consumer import HANDLERS, TOPICS
+from case_svc.queries.described import describe
 from case_svc.queries.owners import owner_of
 from case_svc.settings import Settings
 
@@ -22,6 +23,7 @@ SERVICE = Service(
     rights_from=("sharing.v1",),
     marks=True,
     owner_of=owner_of,
+    describe=describe,
 )
 
 

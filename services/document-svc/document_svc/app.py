@@ -58,6 +58,7 @@ SERVICE = service.Service(
     unlimited=_streams,
     wrap=_with_storage,
     owner_of=queries.owner_of,
+    describe=queries.describe,
 )
 
 

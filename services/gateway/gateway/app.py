@@ -10,6 +10,7 @@ from svckit.service import Running, Service
 
 from gateway import api, consumer, events, keys, oauth, wellknown
 from gateway.actions import emergencies
+from gateway.describing import Describing
 from gateway.edge import Edge
 from gateway.ledger import sealing
 from gateway.ledger.recording import Recorder
@@ -29,6 +30,7 @@ def _verify(running: Running) -> Verify:
 
 def _wrap(app: FastAPI, running: Running) -> ASGIApp:
     app.state.remote_keys = RemoteKeys(allow_private=running.settings.allow_private_jwks)
+    app.state.describing = Describing(running.settings, app.state.verify)
     writer = app.state.ledger = Writer(running.settings.database_url)
     edge = Edge(app, running.db, running.settings, app.state.verify, Recorder(writer))
 

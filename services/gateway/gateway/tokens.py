@@ -164,7 +164,18 @@ class Tokens:
         known = session.internal.get(service)
         if known and known[0] > at:
             return known[1]
-        caller = session.caller
+        value = self._identity(session.caller, service, session.act, at)
+        session.internal[service] = (at + INTERNAL_LIFETIME_S - _INTERNAL_MARGIN_S, value)
+        return value
+
+    def own(self, service: str, scope: str) -> bytes:
+        """Return an Authorization value that names the gateway itself, for one thing to ask."""
+        caller = Caller("", "", "gateway", "gateway", "", frozenset({scope}), new_token_id())
+        return self._identity(caller, service, None, time.time())
+
+    def _identity(
+        self, caller: Caller, service: str, act: Mapping[str, Any] | None, at: float
+    ) -> bytes:
         claims: dict[str, Any] = {
             "iss": self._issuer,
             "aud": service,
@@ -178,11 +189,9 @@ class Tokens:
             "exp": int(at) + INTERNAL_LIFETIME_S,
             "jti": secrets.token_urlsafe(16),
         }
-        if session.act:
-            claims["act"] = session.act
-        value = b"Bearer " + _sign(INTERNAL_TYPE, claims, self.keys.internal.signing(at)).encode()
-        session.internal[service] = (at + INTERNAL_LIFETIME_S - _INTERNAL_MARGIN_S, value)
-        return value
+        if act:
+            claims["act"] = act
+        return b"Bearer " + _sign(INTERNAL_TYPE, claims, self.keys.internal.signing(at)).encode()
 
     def _verified(self, raw: str, ring: KeyRing) -> Session:
         try:

@@ -8,7 +8,7 @@ from svckit.service import Service
 
 from referral_svc.api import ROUTERS
 from referral_svc.consumer import HANDLERS, TOPICS
-from referral_svc.queries.owners import owner_of
+from referral_svc.queries.owners import describe, owner_of
 from referral_svc.settings import Settings
 
 SERVICE = Service(
@@ -21,6 +21,7 @@ SERVICE = Service(
     publishes="referral.v1",
     rights_from=("sharing.v1", "case.v1"),
     owner_of=owner_of,
+    describe=describe,
 )
 
 

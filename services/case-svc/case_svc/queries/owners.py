@@ -19,7 +19,7 @@ from case_svc.models.base import InCase
 
 # parties and members of the team share their letters with a case's own people: they are left out,
 # the case that their path names stands for them
-_IN_CASE: dict[str, tuple[str, type[InCase]]] = {
+IN_CASE: dict[str, tuple[str, type[InCase]]] = {
     "act": ("activity", Activity),
     "ass": ("assessment", Assessment),
     "dec": ("decision", Decision),
@@ -52,8 +52,8 @@ def _statement(row_id: str) -> Select[str, str, str] | None:
             .order_by(ClientRecord.id)
             .limit(1)
         )
-    if prefix in _IN_CASE:
-        kind, model = _IN_CASE[prefix]
+    if prefix in IN_CASE:
+        kind, model = IN_CASE[prefix]
         return (
             select(literal(kind), model.custodian_id, CaseFile.person_id)
             .join(CaseFile, CaseFile.id == model.case_id)

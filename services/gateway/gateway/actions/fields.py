@@ -31,6 +31,11 @@ def required(resource: str) -> list[str]:
     return shown_by if len(shown_by) == 1 else []
 
 
+def is_in_parts(resource: str) -> bool:
+    """Tell whether a reader may get some fields without others; else it is all or nothing."""
+    return bool(_registry()[resource]["shown_by"])
+
+
 def shown_any(resource: str, classes: Iterable[str]) -> bool:
     """Tell whether a reader of these classes learns that such a row exists."""
     return not set(classes).isdisjoint(_registry()[resource]["shown_by"])

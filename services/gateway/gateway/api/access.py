@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sharing import policy
 from sharing.classes import mask_of, names_of
+from sharing.described import Described, Way
 from sharing.fields import may_show
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.db import Read
@@ -14,11 +15,12 @@ from svckit.idempotency import Reply
 from svckit.identity import Caller
 from svckit.problems import PROBLEMS
 
-from gateway.actions import access, fields, simulation
+from gateway.actions import access, fields, rows, simulation
 from gateway.actions.access import Asked
 from gateway.actions.exposure import Difference
 from gateway.api.common import Admin, MayRead
 from gateway.api.shares import diff_body, shares
+from gateway.describing import KEEPERS, Describing
 from gateway.queries import facts
 from gateway.queries.facts import Named
 from gateway.schemas import AnyId, PurposeCode
@@ -46,14 +48,19 @@ class _Question:
 
     def __init__(  # noqa: PLR0917  # FastAPI reads a query's names off them
         self,
+        request: Request,
         person_id: OneId = None,
         case_id: OneId = None,
         custodian_id: OneId = None,
         resource: Annotated[str | None, Query(max_length=40)] = None,
         labels: Annotated[list[Label] | None, Query(max_length=20)] = None,
         confidentiality: Annotated[str, Query(pattern="^[ULMNRV]$")] = "N",
+        row_id: OneId = None,
     ) -> None:
+        self._describe: Describing = request.app.state.describing
         self._ids = person_id, case_id, custodian_id
+        self.row_id = row_id
+        self._more = {"resource": resource, "labels": labels, "custodian_id": custodian_id}
         self._resource, self._labels = resource, tuple(labels or ())
         self._confidentiality = confidentiality
 
@@ -66,6 +73,22 @@ class _Question:
             fault = FieldError("#/query/resource", "unknown-resource", f"One of: {known}.")
             raise Invalid("There is no such resource.", errors=[fault])
         return Asked(row, resource, self._labels, self._confidentiality)
+
+    async def described(self) -> Described | None:
+        """Return the one row that is asked about by its id, if so. Raises NotFound, Invalid."""
+        if self.row_id is None:
+            return None
+        given = {"person_id": self._ids[0], "case_id": self._ids[1], **self._more}
+        faults = [
+            FieldError(f"#/query/{name}", "not-with-row-id", "The row says it itself.")
+            for name, value in given.items()
+            if value is not None
+        ]
+        if self.row_id[:3] not in KEEPERS:
+            faults.append(FieldError("#/query/row_id", "unknown-kind", "No such row is explained."))
+        if faults:
+            raise Invalid("The row's id is enough, and of a kind that is explained.", errors=faults)
+        return await self._describe(self.row_id)
 
 
 async def _named(
@@ -90,9 +113,12 @@ async def explain_access(
     recipient_id: OneId = None,
     purpose: Purpose = None,
 ) -> Response:
-    """Say why an organisation sees what it sees of a person, a case or a kind of row under it."""
-    asked = await question.asked(session)
+    """Say why an organisation sees what it sees of a person, a case, a kind of row, or one row."""
     reader = recipient_id or caller.organisation_id
+    if row := await question.described():
+        view = await rows.why(session, caller, row, reader, purpose)
+        return Reply(_explained(caller, question, row, view).model_dump(mode="json")).response()
+    asked = await question.asked(session)
     found = await access.why(session, caller, asked, reader, purpose)
     classes = names_of(found.mask)
     full = access.may_know_all(caller, asked.row)
@@ -113,12 +139,36 @@ async def explain_access(
 
 @router.get("/explain/who", response_model=WhoOut, responses=PROBLEMS)
 async def explain_who(caller: MayRead, session: Read, question: Question) -> Response:
-    """Say which organisations see a person or a case, for which purposes; for its custodian."""
+    """Say which organisations see a person, a case or a row, for which purposes; for its custodian."""
+    if row := await question.described():
+        seen_by = await rows.who(session, caller, row)
+        body = WhoOut(**_named_row(question, row, row.ways[0]), seen_by=seen_by)
+        return Reply(body.model_dump(mode="json")).response()
     asked = await question.asked(session)
     found = await access.who(session, caller, asked)
     seen_by = [{**one, "fields": _fields(asked, one["classes"])} for one in found]
     body = WhoOut(**asked.row._asdict(), resource=asked.resource, seen_by=seen_by)
     return Reply(body.model_dump(mode="json")).response()
+
+
+def _explained(caller: Caller, question: _Question, row: Described, view: rows.View) -> ExplainOut:
+    full = rows.may_know_all(caller, row)
+    return ExplainOut(
+        **_named_row(question, row, view.way),
+        recipient_id=view.reader.organisation_id,
+        purpose=view.reader.purpose,
+        visible=view.visible,
+        outcome=view.outcome,
+        classes=view.classes,
+        fields=rows.shown(row, view),
+        hidden_fields=rows.hidden(row, view) if full else None,
+        reasons=view.explained.as_json() if full else None,
+    )
+
+
+def _named_row(question: _Question, row: Described, way: Way) -> dict[str, Any]:
+    names = row.model_dump(include={"custodian_id", "person_id", "resource"})
+    return {**names, "case_id": way.case_id, "row_id": question.row_id}
 
 
 @router.get("/explain/what", response_model=WhatOut, responses=PROBLEMS)

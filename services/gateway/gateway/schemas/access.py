@@ -125,6 +125,8 @@ class ExplainOut(Out):
     custodian_id: Annotated[str, Open]
     person_id: Annotated[str, Open]
     case_id: Annotated[str | None, Open]
+    # where one row is asked about
+    row_id: Annotated[str | None, Open] = None
     resource: Annotated[str, Open]
     recipient_id: Annotated[str, Open]
     purpose: Annotated[str, Open]
@@ -149,6 +151,8 @@ class WhoOut(Out):
     custodian_id: Annotated[str, Open]
     person_id: Annotated[str, Open]
     case_id: Annotated[str | None, Open]
+    # where one row is asked about
+    row_id: Annotated[str | None, Open] = None
     resource: Annotated[str, Open]
     seen_by: Annotated[list[SeenOut], Open]
 

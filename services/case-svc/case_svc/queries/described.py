@@ -1,0 +1,42 @@
+"""What a row of a case is, for whoever explains who sees it: no caller, no content."""
+
+from sharing.classes import DataClass, names_of
+from sharing.described import Described, Way, Within
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from case_svc.domain.cases import Confidentiality, high_water
+from case_svc.domain.classes import FILED
+from case_svc.models import CaseFile
+from case_svc.queries.owners import IN_CASE
+
+
+async def describe(session: AsyncSession, row_id: str) -> Described | None:
+    """Return what decides about the row; None when there is none."""
+    if row_id[:3] not in IN_CASE:
+        return None
+    resource, model = IN_CASE[row_id[:3]]
+    statement = (
+        select(model, CaseFile)
+        .join(CaseFile, CaseFile.id == model.case_id)
+        .where(model.id == row_id)
+    )
+    found = (await session.execute(statement)).first()
+    if found is None:
+        return None
+    row, file = found
+    own = getattr(row, "confidentiality", Confidentiality.NORMAL)
+    return Described(
+        resource=resource,
+        custodian_id=row.custodian_id,
+        person_id=file.person_id,
+        required=tuple(names_of(DataClass(row.classes))),
+        confidentiality=high_water(file.confidentiality, own).value,
+        ways=(Way(case_id=file.id),),
+        within=Within(
+            case_id=file.id,
+            custodian_id=file.custodian_id,
+            confidentiality=file.confidentiality.value,
+            filed=tuple(names_of(FILED)),
+        ),
+    )
