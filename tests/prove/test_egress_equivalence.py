@@ -1,4 +1,5 @@
-"""Every path shows the same: get, list, filter, count, search, timeline, documents, feed, webhook.
+"""Every path shows the same: get, list, filter, count, search, timeline, as of now, export, documents,
+feed, webhook.
 
 Consents, care teams and referrals change as Hypothesis likes, on running services; after each
 change every kind of partner must come to see one and the same set of rows, with the same fields, by
@@ -23,6 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from svckit.clock import now
 
 from careloop.demo.checks import known
 from careloop.demo.receiver import Receiver
@@ -94,10 +96,10 @@ class View:
         self._cases = {one.case_id: one for one in cases}
         self.cases = self._got()
 
-    def _got(self) -> Fields:
+    def _got(self, **asked: str) -> Fields:
         found = {}
         for shared in self._cases.values():
-            answer = self._partner.get(shared.path)
+            answer = self._partner.get(shared.path, **asked)
             assert answer.status in (200, 404), answer.body
             if answer.status == 200:
                 found[shared.case_id] = _fields(answer.body)
@@ -108,13 +110,15 @@ class View:
             "list": self._listed("/v1/cases"),
             "list of the custodian": self._listed("/v1/cases", custodian_id=self._custodian),
             "list by person": self._by_person(),
+            "as of now": self._got(as_of=now().isoformat()),
+            "export of all": self._exported("/v1/cases/export")["case"],
         }
         different: dict[str, Any] = {
             path: seen for path, seen in found.items() if seen != self.cases
         }
         sets = {"count": self._counted(), "timeline": self._timeline()}
         different |= {path: seen for path, seen in sets.items() if seen != set(self.cases)}
-        return different | self._rows("notes") | self._persons() | self._documents()
+        return different | self._rows("notes") | self._persons() | self._documents() | self._files()
 
     @property
     def _custodian(self) -> str:
@@ -125,6 +129,29 @@ class View:
     def _listed(self, path: str, **narrowed: str) -> Fields:
         items = self._partner.items(path, **narrowed)
         return {one["id"]: _fields(one) for one in items if one["id"] in self._cases}
+
+    def _exported(self, path: str) -> dict[str, Fields]:
+        """What the lines of an export show, by kind: of cases their fields, of rows theirs."""
+        found: dict[str, Fields] = {"case": {}, "note": {}}
+        cursor: str | None = None
+        while True:
+            page = {"cursor": cursor} if cursor else {}
+            *lines, last = must(self._partner.get(path, limit=50, **page)).body.splitlines()
+            for line in map(json.loads, lines):
+                if line["case_id"] in self._cases and line["kind"] in found:
+                    found[line["kind"]][line["row"]["id"]] = _fields(line["row"])
+            if (cursor := json.loads(last)["next"]) is None:
+                return found
+
+    def _files(self) -> dict[str, Any]:
+        """The export of each case that is seen: the case as it is got, its notes as listed."""
+        for case, fields in self.cases.items():
+            path = self._cases[case].path
+            found = self._exported(f"{path}/export")
+            notes = {one["id"]: _fields(one) for one in self._partner.items(f"{path}/notes")}
+            if found != {"case": {case: fields}, "note": notes}:
+                return {"export": (found, notes)}
+        return {}
 
     def _by_person(self) -> Fields:
         found: Fields = {}
@@ -329,5 +356,5 @@ def test_the_comparison_notices_a_path_that_shows_more(network: Network):
     assert view.cases == {}
     assert view.differs() == {}
     view._partner = clinic
-    assert set(view.differs()) >= {"list", "count", "timeline"}
+    assert set(view.differs()) >= {"list", "count", "timeline", "as of now", "export of all"}
     assert json.dumps(sorted(view.differs()))

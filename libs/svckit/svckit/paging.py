@@ -60,15 +60,38 @@ class Page:
         present: Callable[[T], dict[str, Any]],
     ) -> Response:
         """Return the page `{"items", "next"}` and its Link header (RFC 8288)."""
-        shown, more = rows[: self.limit], len(rows) > self.limit
-        following = self._cursor(key(shown[-1]), organisation_id) if more else None
+        shown, following = self._shown(organisation_id, rows, key)
         body = {"items": [present(row) for row in shown], "next": following}
+        return Response(orjson.dumps(body), 200, self._headers(following), "application/json")
+
+    def lines(
+        self,
+        organisation_id: str,
+        rows: Sequence[T],
+        *,
+        key: Callable[[T], list[Any]],
+        present: Callable[[T], dict[str, Any]],
+    ) -> Response:
+        """Return the page as JSON lines; the last is `{"next"}`, so that a torn one is noticed."""
+        shown, following = self._shown(organisation_id, rows, key)
+        body = b"".join(
+            orjson.dumps(line) + b"\n" for line in (*map(present, shown), {"next": following})
+        )
+        return Response(body, 200, self._headers(following), "application/x-ndjson")
+
+    def _shown(
+        self, organisation_id: str, rows: Sequence[T], key: Callable[[T], list[Any]]
+    ) -> tuple[Sequence[T], str | None]:
+        shown, more = rows[: self.limit], len(rows) > self.limit
+        return shown, self._cursor(key(shown[-1]), organisation_id) if more else None
+
+    def _headers(self, following: str | None) -> dict[str, str]:
         headers = {"Cache-Control": "no-store"}
         if following:
             # relative: the partner's address of the gateway is not this service's
             url = self._request.url.include_query_params(cursor=following)
             headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-        return Response(orjson.dumps(body), 200, headers, "application/json")
+        return headers
 
     def _cursor(self, key: list[Any], organisation_id: str) -> str:
         payload = orjson.dumps(key)

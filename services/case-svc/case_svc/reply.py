@@ -36,6 +36,7 @@ from case_svc.models import (
 )
 from case_svc.models.base import InCase
 from case_svc.queries import cases, persons, rows, tasks
+from case_svc.queries.export import PHASES, Told
 from case_svc.queries.visible import Seen
 from case_svc.schemas.cases import CaseOut, CasePhaseOut, CaseTypeOut
 from case_svc.schemas.people import MemberOut, NumberOut, PartyOut
@@ -172,6 +173,23 @@ def phases(seen: Seen[CaseFile], stays: Sequence[CasePhase]) -> dict[str, Any]:
         _disclose(seen, CasePhaseOut, DataClass.COORDINATION)
     items = [CasePhaseOut.model_validate(each).model_dump(mode="json") for each in stays]
     return {"items": items, "next": None}
+
+
+async def line_presenter(
+    tx: AsyncSession, caller: Caller, told: Sequence[Told]
+) -> Callable[[Told], dict[str, Any]]:
+    """Return how to show lines of an export: each row as its own address shows it."""
+    in_cases = [one.seen for one in told if isinstance(one.seen.row, InCase | TimelineEntry)]
+    present = await presenter(tx, caller, in_cases)
+
+    def shown(one: Told) -> dict[str, Any]:
+        if one.part == PHASES:
+            return phases(one.seen, one.stays)
+        if isinstance(one.seen.row, CaseFile):
+            return case(one.seen)
+        return record(one.seen) if isinstance(one.seen.row, ClientRecord) else present(one.seen)
+
+    return lambda one: {"kind": one.part, "case_id": one.place.case_id, "row": shown(one)}
 
 
 def case_type(found: CaseType) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Routes, one line of work each, in URL order."""
 
-from case_svc.api import cases, needs, people, persons, plan, seals, tasks, types, work
+from case_svc.api import cases, export, needs, people, persons, plan, seals, tasks, types, work
 
 ROUTERS = [
     persons.router,
     types.router,
+    # before the case of any id
+    export.router,
     cases.router,
     seals.router,
     people.router,

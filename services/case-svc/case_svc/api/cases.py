@@ -12,10 +12,10 @@ from svckit.problems import PROBLEMS
 from case_svc import reply
 from case_svc.actions import cases as actions
 from case_svc.actions import people, phases
-from case_svc.api.parts import IdPath, IdQuery, MayRead, MayWrite, Text, last
+from case_svc.api.parts import AsOf, IdPath, IdQuery, MayRead, MayWrite, Text, last
 from case_svc.domain.cases import CaseStatus, Command, Phase
 from case_svc.domain.needs import NeedCategory
-from case_svc.queries import cases, rows
+from case_svc.queries import cases, history, rows
 from case_svc.queries.cases import CaseFilter
 from case_svc.schemas.cases import (
     CaseIn,
@@ -87,8 +87,12 @@ async def count_cases(caller: MayRead, session: Read, wanted: Filter) -> Respons
 
 
 @router.get("/{case_id}", response_model=CaseOut)
-async def get_case(case_id: IdPath, caller: MayRead, session: Read) -> Response:
-    """Return the case with the counts of its rows that the caller sees."""
+async def get_case(case_id: IdPath, caller: MayRead, session: Read, as_of: AsOf) -> Response:
+    """Return the case with the counts of its rows that the caller sees; as it was, no ETag."""
+    if as_of:
+        then = await history.get_case(session, caller, case_id, as_of)
+        counted = await history.count_rows(session, caller, case_id, as_of)
+        return reply.plain(reply.case(then, counted))
     seen = await cases.get_case(session, caller, case_id)
     counts = await cases.count_rows(session, caller, seen.row)
     return reply.tagged(reply.case(seen, counts), seen.row.version)
@@ -159,17 +163,22 @@ async def hand_over(case_id: IdPath, body: HandOverIn, caller: MayWrite, cmd: Ac
 
 
 @router.get("/{case_id}/phases", response_model=CasePhasePage)
-async def list_phases(case_id: IdPath, caller: MayRead, session: Read) -> Response:
+async def list_phases(case_id: IdPath, caller: MayRead, session: Read, as_of: AsOf) -> Response:
     """Return every stay in a phase, in order, with its cycle; nothing without coordination."""
-    seen = await cases.get_case(session, caller, case_id)
-    stays = await cases.list_phases(session, case_id) if cases.shows_phases(seen) else []
+    seen = await history.find_case(session, caller, case_id, as_of)
+    stays = await history.list_phases(session, seen, as_of)
     return reply.plain(reply.phases(seen, stays))
 
 
 @router.get("/{case_id}/timeline", response_model=TimelinePage)
-async def timeline(case_id: IdPath, caller: MayRead, session: Read, page: Paging) -> Response:
+async def timeline(
+    case_id: IdPath, caller: MayRead, session: Read, page: Paging, as_of: AsOf
+) -> Response:
     """Return what happened to the case that the caller may learn of, newest first."""
-    found = await rows.list_timeline(session, caller, case_id, last(page, caller), page.limit + 1)
+    file = (await history.find_case(session, caller, case_id, as_of)).row
+    found = await rows.list_timeline(
+        session, caller, file, after=last(page, caller), limit=page.limit + 1, as_of=as_of
+    )
     return page.reply(
         caller.organisation_id,
         found,

@@ -8,7 +8,7 @@ from svckit.problems import PROBLEMS
 
 from case_svc import reply
 from case_svc.actions import needs as actions
-from case_svc.api.parts import IdPath, MayRead, MayWrite, Text, one_of, page_of
+from case_svc.api.parts import AsOf, IdPath, MayRead, MayWrite, Text, one_of, page_of
 from case_svc.domain.needs import NeedCategory, NeedCommand, NeedStatus
 from case_svc.models import Assessment, Need
 from case_svc.schemas.fields import ReasonIn
@@ -32,13 +32,13 @@ async def list_needs(
     session: Read,
     page: Paging,
     *,
+    as_of: AsOf,
     status: NeedStatus | None = None,
     category: NeedCategory | None = None,
 ) -> Response:
     """List the needs of the case."""
-    which = [Need.status == status] if status else []
-    which += [Need.category == category] if category else []
-    return await page_of(session, caller, page, Need, case_id, *which)
+    wanted = {"status": status, "category": category}
+    return await page_of(session, caller, page, Need, case_id, as_of=as_of, **wanted)
 
 
 @router.post("/needs", status_code=201, response_model=NeedOut)
@@ -52,9 +52,11 @@ async def identify_need(case_id: IdPath, body: NeedIn, caller: MayWrite, cmd: Cr
 
 
 @router.get("/needs/{need_id}", response_model=NeedOut)
-async def get_need(case_id: IdPath, need_id: IdPath, caller: MayRead, session: Read) -> Response:
+async def get_need(
+    case_id: IdPath, need_id: IdPath, caller: MayRead, session: Read, as_of: AsOf
+) -> Response:
     """Return one need."""
-    return await one_of(session, caller, Need, case_id, need_id)
+    return await one_of(session, caller, Need, case_id, need_id, as_of=as_of)
 
 
 @router.patch("/needs/{need_id}", response_model=NeedOut)
@@ -99,11 +101,18 @@ async def withdraw_need(
 
 @router.get("/assessments", response_model=AssessmentPage)
 async def list_assessments(
-    case_id: IdPath, caller: MayRead, session: Read, page: Paging, instrument: Text = None
+    case_id: IdPath,
+    caller: MayRead,
+    session: Read,
+    page: Paging,
+    *,
+    as_of: AsOf,
+    instrument: Text = None,
 ) -> Response:
     """List the assessments of the case; each tells what has changed since the one before."""
-    which = [Assessment.instrument == instrument] if instrument else []
-    return await page_of(session, caller, page, Assessment, case_id, *which)
+    return await page_of(
+        session, caller, page, Assessment, case_id, as_of=as_of, instrument=instrument
+    )
 
 
 @router.post("/assessments", status_code=201, response_model=AssessmentOut)
@@ -116,10 +125,10 @@ async def assess(case_id: IdPath, body: AssessmentIn, caller: MayWrite, cmd: Cre
 
 @router.get("/assessments/{assessment_id}", response_model=AssessmentOut)
 async def get_assessment(
-    case_id: IdPath, assessment_id: IdPath, caller: MayRead, session: Read
+    case_id: IdPath, assessment_id: IdPath, caller: MayRead, session: Read, as_of: AsOf
 ) -> Response:
     """Return one assessment."""
-    return await one_of(session, caller, Assessment, case_id, assessment_id)
+    return await one_of(session, caller, Assessment, case_id, assessment_id, as_of=as_of)
 
 
 async def _move(

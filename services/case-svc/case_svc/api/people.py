@@ -8,7 +8,7 @@ from svckit.problems import PROBLEMS
 
 from case_svc import reply
 from case_svc.actions import people as actions
-from case_svc.api.parts import Config, IdPath, MayRead, MayWrite, one_of, page_of
+from case_svc.api.parts import AsOf, Config, IdPath, MayRead, MayWrite, one_of, page_of
 from case_svc.models import ExternalNumber, Party, TeamMember
 from case_svc.schemas.people import (
     EndIn,
@@ -27,9 +27,11 @@ router = APIRouter(prefix="/v1/cases/{case_id}", tags=["people"], responses=PROB
 
 
 @router.get("/parties", response_model=PartyPage)
-async def list_parties(case_id: IdPath, caller: MayRead, session: Read, page: Paging) -> Response:
+async def list_parties(
+    case_id: IdPath, caller: MayRead, session: Read, page: Paging, as_of: AsOf
+) -> Response:
     """List who has a role in the case."""
-    return await page_of(session, caller, page, Party, case_id)
+    return await page_of(session, caller, page, Party, case_id, as_of=as_of)
 
 
 @router.post("/parties", status_code=201, response_model=PartyOut)
@@ -43,9 +45,11 @@ async def add_party(case_id: IdPath, body: PartyIn, caller: MayWrite, cmd: Creat
 
 
 @router.get("/parties/{party_id}", response_model=PartyOut)
-async def get_party(case_id: IdPath, party_id: IdPath, caller: MayRead, session: Read) -> Response:
+async def get_party(
+    case_id: IdPath, party_id: IdPath, caller: MayRead, session: Read, as_of: AsOf
+) -> Response:
     """Return one party."""
-    return await one_of(session, caller, Party, case_id, party_id)
+    return await one_of(session, caller, Party, case_id, party_id, as_of=as_of)
 
 
 @router.post("/parties/{party_id}/end", response_model=PartyOut)
@@ -61,9 +65,11 @@ async def end_party(
 
 
 @router.get("/care-team", response_model=MemberPage)
-async def list_care_team(case_id: IdPath, caller: MayRead, session: Read, page: Paging) -> Response:
+async def list_care_team(
+    case_id: IdPath, caller: MayRead, session: Read, page: Paging, as_of: AsOf
+) -> Response:
     """List the organisations in the care team, also those that have left."""
-    return await page_of(session, caller, page, TeamMember, case_id)
+    return await page_of(session, caller, page, TeamMember, case_id, as_of=as_of)
 
 
 @router.post("/care-team", status_code=201, response_model=MemberOut)
@@ -80,10 +86,10 @@ async def join_care_team(
 
 @router.get("/care-team/{member_id}", response_model=MemberOut)
 async def get_member(
-    case_id: IdPath, member_id: IdPath, caller: MayRead, session: Read
+    case_id: IdPath, member_id: IdPath, caller: MayRead, session: Read, as_of: AsOf
 ) -> Response:
     """Return one place in the care team."""
-    return await one_of(session, caller, TeamMember, case_id, member_id)
+    return await one_of(session, caller, TeamMember, case_id, member_id, as_of=as_of)
 
 
 @router.post("/care-team/{member_id}/leave", response_model=MemberOut)
@@ -99,9 +105,11 @@ async def leave_care_team(
 
 
 @router.get("/numbers", response_model=NumberPage)
-async def list_numbers(case_id: IdPath, caller: MayRead, session: Read, page: Paging) -> Response:
+async def list_numbers(
+    case_id: IdPath, caller: MayRead, session: Read, page: Paging, as_of: AsOf
+) -> Response:
     """List the numbers others know the case by."""
-    return await page_of(session, caller, page, ExternalNumber, case_id)
+    return await page_of(session, caller, page, ExternalNumber, case_id, as_of=as_of)
 
 
 @router.post("/numbers", status_code=201, response_model=NumberOut)
@@ -116,7 +124,7 @@ async def number_case(case_id: IdPath, body: NumberIn, caller: MayWrite, cmd: Cr
 
 @router.get("/numbers/{number_id}", response_model=NumberOut)
 async def get_number(
-    case_id: IdPath, number_id: IdPath, caller: MayRead, session: Read
+    case_id: IdPath, number_id: IdPath, caller: MayRead, session: Read, as_of: AsOf
 ) -> Response:
     """Return one external number."""
-    return await one_of(session, caller, ExternalNumber, case_id, number_id)
+    return await one_of(session, caller, ExternalNumber, case_id, number_id, as_of=as_of)

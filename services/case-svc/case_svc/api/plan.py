@@ -8,7 +8,7 @@ from svckit.problems import PROBLEMS
 
 from case_svc import reply
 from case_svc.actions import plan as actions
-from case_svc.api.parts import IdPath, MayRead, MayWrite, one_of, page_of
+from case_svc.api.parts import AsOf, IdPath, MayRead, MayWrite, one_of, page_of
 from case_svc.models import Activity, Goal
 from case_svc.schemas.plan import (
     ActivityIn,
@@ -25,9 +25,11 @@ router = APIRouter(prefix="/v1/cases/{case_id}", tags=["plan"], responses=PROBLE
 
 
 @router.get("/goals", response_model=GoalPage)
-async def list_goals(case_id: IdPath, caller: MayRead, session: Read, page: Paging) -> Response:
+async def list_goals(
+    case_id: IdPath, caller: MayRead, session: Read, page: Paging, as_of: AsOf
+) -> Response:
     """List the goals of the case."""
-    return await page_of(session, caller, page, Goal, case_id)
+    return await page_of(session, caller, page, Goal, case_id, as_of=as_of)
 
 
 @router.post("/goals", status_code=201, response_model=GoalOut)
@@ -39,9 +41,11 @@ async def set_goal(case_id: IdPath, body: GoalIn, caller: MayWrite, cmd: Create)
 
 
 @router.get("/goals/{goal_id}", response_model=GoalOut)
-async def get_goal(case_id: IdPath, goal_id: IdPath, caller: MayRead, session: Read) -> Response:
+async def get_goal(
+    case_id: IdPath, goal_id: IdPath, caller: MayRead, session: Read, as_of: AsOf
+) -> Response:
     """Return one goal."""
-    return await one_of(session, caller, Goal, case_id, goal_id)
+    return await one_of(session, caller, Goal, case_id, goal_id, as_of=as_of)
 
 
 @router.patch("/goals/{goal_id}", response_model=GoalOut)
@@ -58,10 +62,10 @@ async def change_goal(
 
 @router.get("/activities", response_model=ActivityPage)
 async def list_activities(
-    case_id: IdPath, caller: MayRead, session: Read, page: Paging
+    case_id: IdPath, caller: MayRead, session: Read, page: Paging, as_of: AsOf
 ) -> Response:
     """List the activities of the plan."""
-    return await page_of(session, caller, page, Activity, case_id)
+    return await page_of(session, caller, page, Activity, case_id, as_of=as_of)
 
 
 @router.post("/activities", status_code=201, response_model=ActivityOut)
@@ -78,10 +82,10 @@ async def plan_activity(
 
 @router.get("/activities/{activity_id}", response_model=ActivityOut)
 async def get_activity(
-    case_id: IdPath, activity_id: IdPath, caller: MayRead, session: Read
+    case_id: IdPath, activity_id: IdPath, caller: MayRead, session: Read, as_of: AsOf
 ) -> Response:
     """Return one activity."""
-    return await one_of(session, caller, Activity, case_id, activity_id)
+    return await one_of(session, caller, Activity, case_id, activity_id, as_of=as_of)
 
 
 @router.patch("/activities/{activity_id}", response_model=ActivityOut)

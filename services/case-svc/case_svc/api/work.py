@@ -8,7 +8,7 @@ from svckit.problems import PROBLEMS
 
 from case_svc import reply
 from case_svc.actions import tasks, work
-from case_svc.api.parts import IdPath, MayRead, MayWrite, one_of, page_of
+from case_svc.api.parts import AsOf, IdPath, MayRead, MayWrite, one_of, page_of
 from case_svc.domain.classes import NoteKind
 from case_svc.models import Decision, Note, Task
 from case_svc.schemas.work import (
@@ -29,10 +29,10 @@ router = APIRouter(prefix="/v1/cases/{case_id}", tags=["work"], responses=PROBLE
 
 @router.get("/tasks", response_model=TaskPage)
 async def list_tasks_of_case(
-    case_id: IdPath, caller: MayRead, session: Read, page: Paging
+    case_id: IdPath, caller: MayRead, session: Read, page: Paging, as_of: AsOf
 ) -> Response:
     """List the tasks of the case."""
-    return await page_of(session, caller, page, Task, case_id)
+    return await page_of(session, caller, page, Task, case_id, as_of=as_of)
 
 
 @router.post("/tasks", status_code=201, response_model=TaskOut)
@@ -49,11 +49,12 @@ async def list_notes(
     caller: MayRead,
     session: Read,
     page: Paging,
+    *,
+    as_of: AsOf,
     kind: NoteKind | None = None,
 ) -> Response:
     """List the notes that the caller may know of."""
-    which = [Note.kind == kind] if kind else []
-    return await page_of(session, caller, page, Note, case_id, *which)
+    return await page_of(session, caller, page, Note, case_id, as_of=as_of, kind=kind)
 
 
 @router.post("/notes", status_code=201, response_model=NoteOut)
@@ -65,9 +66,11 @@ async def add_note(case_id: IdPath, body: NoteIn, caller: MayWrite, cmd: Create)
 
 
 @router.get("/notes/{note_id}", response_model=NoteOut)
-async def get_note(case_id: IdPath, note_id: IdPath, caller: MayRead, session: Read) -> Response:
+async def get_note(
+    case_id: IdPath, note_id: IdPath, caller: MayRead, session: Read, as_of: AsOf
+) -> Response:
     """Return one note."""
-    return await one_of(session, caller, Note, case_id, note_id)
+    return await one_of(session, caller, Note, case_id, note_id, as_of=as_of)
 
 
 @router.post("/notes/{note_id}/label", response_model=NoteOut)
@@ -83,9 +86,11 @@ async def label_note(
 
 
 @router.get("/decisions", response_model=DecisionPage)
-async def list_decisions(case_id: IdPath, caller: MayRead, session: Read, page: Paging) -> Response:
+async def list_decisions(
+    case_id: IdPath, caller: MayRead, session: Read, page: Paging, as_of: AsOf
+) -> Response:
     """List the decisions of the case."""
-    return await page_of(session, caller, page, Decision, case_id)
+    return await page_of(session, caller, page, Decision, case_id, as_of=as_of)
 
 
 @router.post("/decisions", status_code=201, response_model=DecisionOut)
@@ -98,7 +103,7 @@ async def decide(case_id: IdPath, body: DecisionIn, caller: MayWrite, cmd: Creat
 
 @router.get("/decisions/{decision_id}", response_model=DecisionOut)
 async def get_decision(
-    case_id: IdPath, decision_id: IdPath, caller: MayRead, session: Read
+    case_id: IdPath, decision_id: IdPath, caller: MayRead, session: Read, as_of: AsOf
 ) -> Response:
     """Return one decision."""
-    return await one_of(session, caller, Decision, case_id, decision_id)
+    return await one_of(session, caller, Decision, case_id, decision_id, as_of=as_of)

@@ -2,6 +2,7 @@
 
 from case_svc.models.base import Base
 from case_svc.models.cases import CaseFile, CaseNumber, CasePhase, CaseReader, CaseType
+from case_svc.models.history import PastRow
 from case_svc.models.people import ExternalNumber, Party, TeamMember
 from case_svc.models.persons import ClientRecord, Person, PersonReader
 from case_svc.models.plan import Activity, Assessment, Goal, Need, ReferralState
@@ -23,6 +24,7 @@ __all__ = [
     "Need",
     "Note",
     "Party",
+    "PastRow",
     "Person",
     "PersonReader",
     "ReferralState",

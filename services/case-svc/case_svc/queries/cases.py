@@ -1,6 +1,6 @@
 """Cases: one, locked, listed, counted. Filters on a field match only where the field is seen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, wraps
@@ -123,7 +123,12 @@ async def count_cases(tx: AsyncSession, caller: Caller, wanted: CaseFilter) -> i
 
 async def list_phases(tx: AsyncSession, case_id: str) -> Sequence[CasePhase]:
     """Return a case's stays in phases in their order; check the case first."""
-    statement = select(CasePhase).where(CasePhase.case_id == case_id).order_by(CasePhase.place)
+    return await phases_of(tx, [case_id])
+
+
+async def phases_of(tx: AsyncSession, case_ids: Collection[str]) -> Sequence[CasePhase]:
+    """Return the same of several cases."""
+    statement = select(CasePhase).where(CasePhase.case_id.in_(case_ids)).order_by(CasePhase.place)
     return (await tx.scalars(statement)).all()
 
 

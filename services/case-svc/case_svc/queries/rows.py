@@ -1,6 +1,7 @@
 """Rows of one case: a page, one of them, one of them to be changed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sharing import sql
@@ -25,11 +26,17 @@ async def list_rows(
     *,
     after: str | None,
     limit: int,
-    which: Sequence[ColumnElement[bool]] = (),
+    which: Mapping[str, str],
 ) -> Sequence[Seen[Row]]:
     """Return a page of the case's rows that the caller sees, newest first. Raises NotFound."""
     file = (await get_case(tx, caller, case_id)).row
-    statement = _visible(caller, model, file).where(*which).order_by(model.id.desc()).limit(limit)
+    equal = (getattr(model, name) == value for name, value in which.items())
+    statement = (
+        _visible(caller, model, model.case_id == file.id)
+        .where(*equal)
+        .order_by(model.id.desc())
+        .limit(limit)
+    )
     if after:
         statement = statement.where(model.id < after)
     return [Seen(*row) for row in (await tx.execute(statement))]
@@ -47,7 +54,7 @@ async def row_of(
     tx: AsyncSession, caller: Caller, model: type[Row], file: CaseFile, row_id: str
 ) -> Seen[Row]:
     """Return one row of a case at hand; current when the case is locked. Raises NotFound."""
-    statement = _visible(caller, model, file).where(model.id == row_id)
+    statement = _visible(caller, model, model.case_id == file.id).where(model.id == row_id)
     found = await tx.execute(statement.execution_options(populate_existing=True))
     row = found.first()
     if row is None:
@@ -56,29 +63,58 @@ async def row_of(
 
 
 async def list_timeline(
-    tx: AsyncSession, caller: Caller, case_id: str, after: str | None, limit: int
+    tx: AsyncSession,
+    caller: Caller,
+    file: CaseFile,
+    *,
+    after: str | None,
+    limit: int,
+    as_of: datetime | None = None,
 ) -> Sequence[Seen[TimelineEntry]]:
-    """Return a page of what happened that the caller may learn of, newest first.
+    """Return a page of what happened (until then) that the caller may learn of, newest first.
 
     The order is the place in the case; a cursor holds an id, because places count hidden entries.
     """
-    file = (await get_case(tx, caller, case_id)).row
     statement = (
-        _visible(caller, TimelineEntry, file).order_by(TimelineEntry.place.desc()).limit(limit)
+        _visible(caller, TimelineEntry, TimelineEntry.case_id == file.id)
+        .order_by(TimelineEntry.place.desc())
+        .limit(limit)
     )
+    if as_of:
+        statement = statement.where(TimelineEntry.at <= as_of)
     if after:
         place = select(TimelineEntry.place).where(
-            TimelineEntry.case_id == case_id, TimelineEntry.id == after
+            TimelineEntry.case_id == file.id, TimelineEntry.id == after
         )
         statement = statement.where(TimelineEntry.place < place.scalar_subquery())
     return [Seen(*row) for row in (await tx.execute(statement))]
 
 
-def _visible(caller: Caller, model: Any, file: CaseFile) -> Select[Any]:
+async def rows_of(
+    tx: AsyncSession,
+    caller: Caller,
+    model: type[InCase] | type[TimelineEntry],
+    case_ids: Collection[str],
+    *,
+    after: str | None,
+    limit: int,
+) -> Sequence[Seen[Any]]:
+    """Return up to `limit` rows of cases that the caller sees, newest case and row first."""
+    statement = (
+        _visible(caller, model, model.case_id.in_(case_ids))
+        .order_by(model.case_id.desc(), model.id.desc())
+        .limit(limit)
+    )
+    if after:
+        statement = statement.where(model.id < after)
+    return [Seen(*row) for row in (await tx.execute(statement))]
+
+
+def _visible(caller: Caller, model: Any, which: ColumnElement[bool]) -> Select[Any]:
     seen = sql.lateral(row_mask(caller, model))
     return (
         select(model, seen.c.mask, CaseFile.person_id)
         .join(CaseFile, CaseFile.id == model.case_id)
         .join(seen, true())
-        .where(model.case_id == file.id, shows_row(seen.c.mask, model))
+        .where(which, shows_row(seen.c.mask, model))
     )

@@ -28,15 +28,16 @@ _ENTERED = case(
 )
 
 
-def _rank(column: InstrumentedAttribute[Confidentiality]) -> ColumnElement[int]:
-    ranks = {code.value: rank for rank, code in enumerate(Confidentiality)}
+def rank(column: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[int]:
+    """Return the rank of a column of codes of confidentiality; null of null."""
+    ranks = {code.value: place for place, code in enumerate(Confidentiality)}
     return case(ranks, value=type_coerce(column, Text))
 
 
 # a row is at least as confidential as its case
 _PROTECTED: dict[str, ColumnElement[int]] = {
     model.__tablename__: func.greatest(
-        _rank(CaseFile.confidentiality), _rank(model.confidentiality), type_=Integer
+        rank(CaseFile.confidentiality), rank(model.confidentiality), type_=Integer
     )
     for model in (Need, Note, TimelineEntry)
 }
@@ -50,14 +51,16 @@ class Seen(NamedTuple, Generic[T]):
     person_id: str | None = None
 
 
-def case_mask(caller: Reader) -> ColumnElement[int]:
-    """Return what the caller sees of the case of the row."""
+def case_mask(
+    caller: Reader, confidentiality: ColumnElement[int] | None = None
+) -> ColumnElement[int]:
+    """Return what the caller sees of the case of the row, or of one as confidential as that."""
     given = sql.shared(
         caller,
         custodian=CaseFile.custodian_id,
         person=CaseFile.person_id,
         case=CaseFile.id,
-        confidentiality=CaseFile.confidentiality,
+        confidentiality=CaseFile.confidentiality if confidentiality is None else confidentiality,
     )
     foreign = CaseFile.custodian_id != caller.organisation_id
     return case((and_(CaseFile.sealed, foreign), _nothing()), else_=given)
@@ -73,7 +76,9 @@ def shows_case(mask: ColumnElement[Any]) -> ColumnElement[bool]:
     return sql.may_see_any(mask, CASE_SHOWS)
 
 
-def row_mask(caller: Reader, model: type[InCase]) -> ColumnElement[int]:
+def row_mask(
+    caller: Reader, model: type[InCase], confidentiality: ColumnElement[int] | None = None
+) -> ColumnElement[int]:
     """Return what the caller sees of a row of a case; the statement joins CaseFile to it."""
     given = sql.shared(
         caller,
@@ -81,7 +86,9 @@ def row_mask(caller: Reader, model: type[InCase]) -> ColumnElement[int]:
         person=CaseFile.person_id,
         case=CaseFile.id,
         referral=_ENTERED if model.__tablename__ == TimelineEntry.__tablename__ else None,
-        confidentiality=_PROTECTED.get(model.__tablename__, CaseFile.confidentiality),
+        confidentiality=_PROTECTED.get(model.__tablename__, CaseFile.confidentiality)
+        if confidentiality is None
+        else confidentiality,
     )
     filed = case(
         (CaseFile.custodian_id == caller.organisation_id, literal(int(FILED), Integer)),

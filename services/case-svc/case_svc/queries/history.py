@@ -1,0 +1,275 @@
+"""A case as it was at an instant: what it held then, shown as the caller may see it today.
+
+Grants, consents, seals, labels and the rule are those of now. What a row demanded of its readers it
+demands twice, as it is protected now and as it was: a sentence taken out of a row before the row was
+opened up stays where it was. The instant is that of the write, `updated_at`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from sharing import sql
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.selectable import LateralFromClause
+from svckit.errors import FieldError, Invalid, NotFound
+from svckit.identity import Caller
+
+from case_svc.domain.needs import NeedStatus
+from case_svc.domain.plan import GoalStatus
+from case_svc.domain.tasks import OPEN
+from case_svc.models import (
+    Activity,
+    Assessment,
+    CaseFile,
+    CasePhase,
+    Decision,
+    ExternalNumber,
+    Goal,
+    Need,
+    Note,
+    Party,
+    PastRow,
+    Task,
+    TeamMember,
+)
+from case_svc.models.base import InCase, Versioned
+from case_svc.queries import cases
+from case_svc.queries.visible import (
+    Seen,
+    case_mask,
+    rank,
+    row_mask,
+    shows_case,
+)
+
+Row = TypeVar("Row", bound=InCase)
+Kept = TypeVar("Kept", bound=Versioned)
+_AT = bindparam("as_of", type_=DateTime(timezone=True))
+_LOST = -1
+_ROWS: tuple[type[InCase], ...] = (
+    *(Activity, Assessment, Decision, ExternalNumber, Goal),
+    *(Need, Note, Party, Task, TeamMember),
+)
+
+
+class NotKept(Invalid):
+    """Something of the answer was changed before its past was kept: nothing is made up."""
+
+    code = "as-of-not-kept"
+
+    def __init__(self) -> None:
+        fault = FieldError("#/query/as_of", self.code, "Ask for a later moment.")
+        super().__init__("What stood there then was not kept yet.", errors=[fault])
+
+
+def _past(model: type[Versioned]) -> LateralFromClause:
+    """Return what the row held then, if it has changed since: column `state`."""
+    return (
+        select(PastRow.state)
+        .where(PastRow.row_id == model.id, PastRow.until > _AT)
+        .order_by(PastRow.until, PastRow.version)
+        .limit(1)
+        .correlate(model)
+        .lateral(f"past_{model.__tablename__}")
+    )
+
+
+_ALL: tuple[type[Versioned], ...] = (CaseFile, *_ROWS)
+# made once: the compiled rule is remembered by its columns
+_PAST = {model.__tablename__: _past(model) for model in _ALL}
+
+
+def _state(model: type[Versioned], name: str) -> ColumnElement[Any]:
+    found: ColumnElement[Any] = _PAST[model.__tablename__].c.state[name].astext
+    return found
+
+
+def _was(model: type[Versioned], name: str) -> ColumnElement[Any]:
+    """Return the column as text, as it was then."""
+    return func.coalesce(_state(model, name), cast(getattr(model, name), Text))
+
+
+def _protected(model: type[Versioned]) -> ColumnElement[int]:
+    """As confidential as the row and its case are now, and as they were then."""
+    own: Any = getattr(model, "confidentiality", None)
+    columns: list[Any] = [CaseFile.confidentiality, _state(CaseFile, "confidentiality")]
+    if own is not None and model is not CaseFile:
+        columns += [own, _state(model, "confidentiality")]
+    return func.greatest(*map(rank, columns), type_=Integer)
+
+
+_PROTECTED = {model.__tablename__: _protected(model) for model in _ALL}
+
+
+async def get_case(
+    tx: AsyncSession, caller: Caller, case_id: str, as_of: datetime
+) -> Seen[CaseFile]:
+    """Return the case as it was. Raises NotFound, also before it was opened; NotKept."""
+    seen = sql.lateral(case_mask(caller, _PROTECTED[CaseFile.__tablename__]))
+    past = _PAST[CaseFile.__tablename__]
+    statement = (
+        select(CaseFile, past.c.state, _is_lost(CaseFile), seen.c.mask, CaseFile.person_id)
+        .select_from(CaseFile)
+        .outerjoin(past, true())
+        .join(seen, true())
+        .where(CaseFile.id == case_id, CaseFile.created_at <= _AT, shows_case(seen.c.mask))
+    )
+    row = (await tx.execute(statement, {"as_of": as_of})).first()
+    if row is None:
+        raise NotFound
+    return _then(*row)
+
+
+async def find_case(
+    tx: AsyncSession, caller: Caller, case_id: str, as_of: datetime | None
+) -> Seen[CaseFile]:
+    """Return the case, as it was if a moment is asked for. Raises NotFound, NotKept."""
+    if as_of is None:
+        return await cases.get_case(tx, caller, case_id)
+    return await get_case(tx, caller, case_id, as_of)
+
+
+async def list_rows(
+    tx: AsyncSession,
+    caller: Caller,
+    model: type[Row],
+    case_id: str,
+    as_of: datetime,
+    *,
+    after: str | None,
+    limit: int,
+    which: Mapping[str, str],
+) -> Sequence[Seen[Row]]:
+    """Return a page of the case's rows as they were, newest first. Raises NotFound, NotKept."""
+    await get_case(tx, caller, case_id, as_of)
+    narrowed = and_(true(), *(_was(model, name) == value for name, value in which.items()))
+    statement = (
+        _kept(caller, model, case_id)
+        # what was not kept must be met, whatever it was
+        .where(or_(narrowed, _is_lost(model)))
+        .order_by(model.id.desc())
+        .limit(limit)
+    )
+    if after:
+        statement = statement.where(model.id < after)
+    return [_then(*found) for found in await tx.execute(statement, {"as_of": as_of})]
+
+
+async def get_row(  # noqa: PLR0917  # who, what, where, when
+    tx: AsyncSession, caller: Caller, model: type[Row], case_id: str, row_id: str, as_of: datetime
+) -> Seen[Row]:
+    """Return one row of a case as it was. Raises NotFound, NotKept."""
+    await get_case(tx, caller, case_id, as_of)
+    statement = _kept(caller, model, case_id).where(model.id == row_id)
+    found = (await tx.execute(statement, {"as_of": as_of})).first()
+    if found is None:
+        raise NotFound
+    return _then(*found)
+
+
+async def list_phases(
+    tx: AsyncSession, seen: Seen[CaseFile], as_of: datetime | None
+) -> Sequence[CasePhase]:
+    """Return the stays in phases (begun until then) of a case at hand that its mask shows."""
+    stays = await cases.list_phases(tx, seen.row.id) if cases.shows_phases(seen) else []
+    return [_stay(each, as_of) for each in stays if each.entered_at <= as_of] if as_of else stays
+
+
+async def count_rows(
+    tx: AsyncSession, caller: Caller, case_id: str, as_of: datetime
+) -> dict[str, int]:
+    """Return the counts of rows as they were, of those that the caller sees. Raises NotKept."""
+    counted: dict[str, tuple[type[InCase], str | None, Sequence[StrEnum]]] = {
+        "needs_open": (Need, "status", [NeedStatus.OPEN, NeedStatus.IN_PROGRESS]),
+        "tasks_open": (Task, "status", sorted(OPEN)),
+        "goals": (Goal, "lifecycle_status", [*set(GoalStatus) - {GoalStatus.ENTERED_IN_ERROR}]),
+        "notes": (Note, None, ()),
+    }
+    columns = []
+    for name, (model, column, values) in counted.items():
+        which = _was(model, column).in_([each.value for each in values]) if column else true()
+        rows = (
+            _visible(caller, model, which.label("counts"), _is_lost(model).label("lost"))
+            .where(model.case_id == case_id)
+            .subquery()
+        )
+        count = func.count().filter(rows.c.counts)
+        kept = case((func.bool_or(rows.c.lost), literal(_LOST)), else_=count)
+        columns.append(select(kept).scalar_subquery().label(name))
+    row = (await tx.execute(select(*columns), {"as_of": as_of})).one()
+    if _LOST in row:
+        raise NotKept
+    return dict(zip(counted, row, strict=True))
+
+
+def _kept(caller: Caller, model: type[InCase], case_id: str) -> Select[Any]:
+    past = _PAST[model.__tablename__]
+    statement = _visible(caller, model, model, past.c.state, _is_lost(model))
+    return statement.where(model.case_id == case_id)
+
+
+def _visible(caller: Caller, model: type[InCase], *what: Any) -> Select[Any]:
+    seen = sql.lateral(row_mask(caller, model, _PROTECTED[model.__tablename__]))
+    needed = type_coerce(model.classes, Integer).op("|")(
+        func.coalesce(cast(_state(model, "classes"), Integer), 0)
+    )
+    return (
+        select(*what, seen.c.mask, CaseFile.person_id)
+        .select_from(model)
+        .join(CaseFile, CaseFile.id == model.case_id)
+        .outerjoin(_PAST[CaseFile.__tablename__], true())
+        .outerjoin(_PAST[model.__tablename__], true())
+        .join(seen, true())
+        .where(model.created_at <= _AT, sql.may_see(seen.c.mask, needed))
+    )
+
+
+def _is_lost(model: type[Versioned]) -> ColumnElement[bool]:
+    """Whether what stood there then was replaced before anything was kept of it."""
+    written = cast(_state(model, "updated_at"), DateTime(timezone=True))
+    return func.coalesce(written, model.updated_at) > _AT
+
+
+def _then(
+    row: Kept, state: dict[str, Any] | None, is_lost: object, mask: int, person_id: str
+) -> Seen[Kept]:
+    if is_lost:
+        raise NotKept
+    if state is None:
+        return Seen(row, mask, person_id)
+    columns = type(row).__table__.columns.keys()
+    was = type(row)(**{name: value for name, value in state.items() if name in columns})
+    if isinstance(was, InCase) and isinstance(row, InCase):
+        # what makes it a Part 2 record now, made it one then
+        was.classes |= row.classes
+    return Seen(was, mask, person_id)
+
+
+def _stay(stay: CasePhase, as_of: datetime) -> CasePhase:
+    left_at = stay.left_at if stay.left_at and stay.left_at <= as_of else None
+    return CasePhase(
+        phase=stay.phase,
+        cycle=stay.cycle,
+        round=stay.round,
+        entered_at=stay.entered_at,
+        left_at=left_at,
+    )
