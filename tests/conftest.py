@@ -127,3 +127,19 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[broker.Br
     node.start()
     yield node
     node.stop()
+
+
+@pytest.fixture(scope="module")
+def kafka_url() -> Iterator[str]:
+    """An Apache Kafka of one platform's own: two would read each other's topics."""
+    reason = broker.missing()
+    if reason:
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="careloop-kafka-"))
+    node = broker.Broker(folder)
+    node.start()
+    try:
+        yield node.url
+    finally:
+        node.stop()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -9,8 +10,10 @@ from rich.console import Console
 
 from careloop.demo import stage, views
 from careloop.demo.journey import Journey
+from careloop.demo.script import CLINICAL_NOTE, OUTCOME
 from careloop.demo.steps import STEPS
 from tests.world import Platform
+from tests.written import Heard, records
 
 CASE_FIELDS_OF_A_PAYER = {
     *("id", "version", "custodian_id", "person_id", "counts"),
@@ -83,6 +86,18 @@ def test_the_payers_webhooks_tell_only_of_outcomes(played: Journey):
         *("case.closed.v1", "referral.completed.v1", "case.closed", "referral.completed"),
         *("case.opened.v1", "case.changed.v1"),
     }
+
+
+def test_nothing_of_what_was_said_is_written_down(
+    played: Journey, platform: Platform, heard: Heard
+):
+    """Nor in any record of any topic: keys, headers, values."""
+    assert {"Duval", "12 Quay Street", "She cooks again.", CLINICAL_NOTE, OUTCOME} <= heard.texts
+    topics = Counter(record.topic for record in records(platform))
+    assert {"case.v1", "document.v1", "notify.v1", "referral.v1", "sharing.v1"} <= topics.keys()
+    assert heard.found(platform) == []
+    # such a search finds what is there
+    assert {"case.v1", "sharing.v1"} <= set(Heard({played.case["id"]}).found(platform))
 
 
 def test_the_demo_command_plays_against_a_running_one(platform: Platform):

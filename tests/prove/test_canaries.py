@@ -5,20 +5,17 @@ what services log, trace, count and send each other, what refusals and cursors r
 field somebody may not see changes nothing of what somebody gets.
 """
 
-import asyncio
 import base64
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 
-import asyncpg
 import pytest
 
-from careloop import postgres as embedded
 from careloop.demo.receiver import Receiver
 from careloop.partner import must
-from careloop.services import EVENTS
-from tests import world
+from tests import world, written
 from tests.security.stage import SEES, Stage, feed, set_up
 from tests.security.test_scoping import doors
 
@@ -26,9 +23,11 @@ pytestmark = pytest.mark.timeout(600)
 BLIND = ("housing", "outsider")
 
 
-@pytest.fixture(scope="module")
-def played() -> Iterator[tuple[world.Platform, Stage]]:
-    with world.platform() as platform, Receiver() as receiver:
+@pytest.fixture(scope="module", params=["postgres", pytest.param("kafka", marks=pytest.mark.kafka)])
+def played(request: pytest.FixtureRequest) -> Iterator[tuple[world.Platform, Stage]]:
+    on_kafka = request.param == "kafka"
+    event_log = request.getfixturevalue("kafka_url") if on_kafka else None
+    with world.platform(event_log) as platform, Receiver() as receiver:
         platform.start()
         yield platform, set_up(platform, receiver)
 
@@ -39,40 +38,31 @@ def found_in(stage: Stage, text: str) -> list[str]:
 
 def test_no_log_and_no_trace_holds_what_a_partner_wrote(played):
     platform, stage = played
-    files = [path for path in (platform.data_dir / "logs").iterdir() if path.is_file()]
-    assert len(files) > 8
-    for path in files:
-        assert found_in(stage, path.read_text(errors="replace")) == [], path.name
-    assert found_in(stage, (platform.data_dir / "up.log").read_text()) == []
+    files = dict(written.files(platform))
+    assert len(files) > 9
+    for name, text in files.items():
+        assert found_in(stage, text) == [], name
 
 
 def test_no_metric_holds_what_a_partner_wrote(played):
     platform, stage = played
-    for name, entry in platform.run_file()["processes"].items():
-        text = platform.http.get(f"http://127.0.0.1:{entry['port']}/metrics").text
+    for name, text in written.metrics(platform):
         assert "careloop_" in text
         assert found_in(stage, text) == [], name
         assert [one for one in stage.ids.values() if one in text] == [], name
 
 
-async def _records(platform: world.Platform) -> list[tuple[str, str]]:
-    server = embedded.attach(platform.data_dir, platform.run_file()["postgres"]["port"])
-    connection = await asyncpg.connect(server.database_url(EVENTS))
-    try:
-        rows = await connection.fetch("SELECT headers::text, value FROM log_record")
-        return [(headers, bytes(value or b"").decode()) for headers, value in rows]
-    finally:
-        await connection.close()
-
-
 def test_no_event_on_the_log_holds_what_a_partner_wrote(played):
+    """Every record of every topic from the beginning: key, headers and value."""
     platform, stage = played
-    records = asyncio.run(_records(platform))
-    assert len(records) > 50
-    for headers, value in records:
-        assert found_in(stage, headers) == []
-        kind = json.loads(headers)["ce_type"]
-        assert found_in(stage, value) == [], kind
+    told: Counter[str] = Counter()
+    for topic, head, value in written.records(platform):
+        told[topic] += 1
+        assert found_in(stage, (head + value).decode(errors="replace")) == [], topic
+        if stage.ids["ada case"].encode() in value:
+            told["of ada's case"] += 1
+    topics = ("case.v1", "document.v1", "notify.v1", "referral.v1", "sharing.v1")
+    assert all(told[topic] for topic in (*topics, "of ada's case")), told
 
 
 def test_a_refusal_does_not_repeat_what_it_refuses(played):
