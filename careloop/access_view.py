@@ -1,6 +1,7 @@
 """How answers about access are shown to people: tables and trees of a terminal."""
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rich.console import RenderableType
@@ -129,7 +130,9 @@ def difference(found: Any, names: Names) -> Iterable[RenderableType]:
         )
     )
     yield Text.assemble(widens)
-    for term in found["terms"]:
+    if found["may"]:
+        yield may(found["may"])
+    for term in [] if found["may"] else found["terms"]:
         yield Text(f"  {term['field']}: {_said(term['before'])} → {_said(term['after'])}")
     for title, side in (("gains", found["gains"]), ("loses", found["loses"])):
         if side:
@@ -139,6 +142,53 @@ def difference(found: Any, names: Names) -> Iterable[RenderableType]:
         else:
             yield Text(f"nobody {title} anything today")
     yield Text(f"difference {found['digest']}", no_wrap=True)
+
+
+def may(changes: Iterable[Mapping[str, Any]]) -> Table:
+    """Show what each kind may gain and lose for each purpose, whoever there is."""
+    table = Table("kind", "purpose", "may gain", "may lose", "by")
+    for one in changes:
+        by = f"{one['because']} {one['named']}" if one["named"] else one["because"]
+        gains, loses = ", ".join(one["gains"]), ", ".join(one["loses"])
+        table.add_row(one["kind"], one["purpose"], gains, loses, by)
+    return table
+
+
+def policy(found: Any) -> Iterable[RenderableType]:
+    """Show the policy in force."""
+    made, content = found["publication"], found["content"]
+    since = (
+        f"publication {made['number']} of {made['published_at']} by {made['published_by']}"
+        if made
+        else "the release's own; none was published"
+    )
+    yield Text(f"policy {found['sha256']}", "bold", no_wrap=True)
+    yield Text(f"  {since}")
+    table = Table("kind", "purpose", "at most")
+    for kind, lines in content["ceilings"].items():
+        for purpose, classes in lines.items():
+            table.add_row(kind, purpose, _list(classes))
+    yield table
+    yield Text(f"only by the person's permit: {_list(content['always_by_consent'])}")
+    for limit in content["limits"]:
+        yield Text(f"limit {limit['name']}: {_list(limit['classes'])} only when", end=" ")
+        yield Text(json.dumps(limit["only_when"]))
+
+
+def publications(found: Any) -> Iterable[RenderableType]:
+    """Show what was put in force, the newest first."""
+    table = Table("number", "policy", "version", "published", "by", "opened", "closed")
+    for one in found:
+        counts = (str(one["diff"][name]) for name in ("gained", "lost"))
+        table.add_row(
+            str(one["number"]),
+            one["policy_id"],
+            one["sha256"][:12],
+            one["published_at"],
+            one["published_by"],
+            *counts,
+        )
+    yield table
 
 
 def _shares(shares: Any, names: Names) -> Table:

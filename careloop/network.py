@@ -67,7 +67,7 @@ COORDINATOR = Member(
     "County Care Network",
     "coordinator",
     ("COC", "HOPERAT"),
-    (*PARTNER_SCOPES, "ledger.audit", "admin"),
+    (*PARTNER_SCOPES, "ledger.audit", "policy.publish", "admin"),
 )
 MEMBERS = (CLINIC, FOOD, HOUSING, PAYER, COORDINATOR)
 

@@ -1,108 +1,126 @@
-"""`careloop policy`: check a policy, see what it changes, publish it with the difference seen.
+"""`careloop policy`: see the policy in force, check another, see what it changes, publish it."""
 
-The policy is part of a release: publishing writes the file the release carries, and the record of
-the publication in contracts/sharing/policy.json. CI refuses a policy without its record.
-"""
-
-import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import sharing
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from sharing import policy
-from sharing.difference import Change, diff
 
-app = typer.Typer(help="The policy of who may see what: check, compare, publish.")
-console = Console(highlight=False)
+from careloop import access_view as view
+from careloop import policy_release as release
+from careloop.asking import (
+    DEFAULT_AS,
+    DEFAULT_DATA_DIR,
+    As,
+    AsJson,
+    DataDir,
+    Names,
+    answered,
+    asking,
+    console,
+)
+from careloop.partner import Partner
 
-CARRIED = Path(sharing.__file__).with_name("policy.yaml")
-File = Annotated[Path, typer.Argument(help="A policy as YAML or JSON.", exists=True)]
-Record = Annotated[Path, typer.Option("--record", help="The record of the last publication.")]
-Target = Annotated[Path, typer.Option("--target", help="The policy file of the release.")]
-DEFAULT_RECORD = Path("contracts/sharing/policy.json")
+app = typer.Typer(no_args_is_help=True, help="The policy of who may see what.")
+app.add_typer(release.app, name="release")
+POLICIES = "/v1/access/policies"
+_ID = "pol_"
+
+What = Annotated[str, typer.Argument(help="A policy as YAML or JSON, or the id of a drafted one.")]
 
 
 @app.command()
-def check(file: File) -> None:
-    """Say the version of a policy, or every place that is wrong in it."""
-    console.print(f"policy {_read(file.read_text(encoding='utf-8')).digest()}")
+def check(
+    file: Annotated[Path, typer.Argument(help="A policy as YAML or JSON.", exists=True)],
+) -> None:
+    """Say the version of a policy, or every place that is wrong in it; nothing needs to run."""
+    console.print(f"policy {_written(file).digest()}")
+
+
+@app.command()
+def show(
+    *,
+    versions: Annotated[bool, typer.Option("--versions", help="What was in force before.")] = False,
+    by: As = DEFAULT_AS,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Show the policy in force: since when, by whom, what it says; or all that were published."""
+    with asking(data_dir, by) as partner:
+        found: Any
+        if versions:
+            found = list(partner.items("/v1/access/policy/versions"))
+        else:
+            found = answered(partner.get("/v1/access/policy"))
+        if as_json:
+            console.print_json(data=found)
+            return
+        for part in view.publications(found) if versions else view.policy(found):
+            console.print(part)
 
 
 @app.command("diff")
-def diff_command(file: File, *, record: Record = DEFAULT_RECORD) -> None:
-    """Who may gain and lose which classes for which purpose, and the name of that difference."""
-    changes = diff(published(record), _read(file.read_text(encoding="utf-8")))
-    if changes:
-        console.print(_table(changes))
-    console.print(f"difference {named(changes)}", soft_wrap=True)
+def diff_command(
+    what: What,
+    *,
+    by: As = DEFAULT_AS,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Who would see more and who less, by the policy and over the network as it is now."""
+    with asking(data_dir, by) as partner:
+        if what.startswith(_ID):
+            found = answered(partner.post(f"{POLICIES}/{what}/simulate"))
+        else:
+            body = {"policy": _written(Path(what)).text}
+            found = answered(partner.post("/v1/access/simulate", body))
+        if as_json:
+            console.print_json(data=found)
+            return
+        for part in view.difference(found, Names(partner)):
+            console.print(part)
+        console.print(
+            f"to publish what you saw:\n  careloop policy publish {what} --seen {found['digest']}",
+            soft_wrap=True,
+        )
 
 
 @app.command()
 def publish(
-    file: File,
+    what: What,
     *,
     seen: Annotated[str, typer.Option("--seen", help="The difference as `diff` named it.")] = "",
-    record: Record = DEFAULT_RECORD,
-    target: Target = CARRIED,
+    by: As = DEFAULT_AS,
+    as_json: AsJson = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Make it the release's policy. One that changes anything names the difference that was seen."""
-    text = file.read_text(encoding="utf-8")
-    standing, other = published(record), _read(text)
-    changes = diff(standing, other)
-    if changes and seen != named(changes):
-        widens = any(change.gains for change in changes)
+    """Put a policy in force, an older one again too, if its difference is the one that was seen."""
+    with asking(data_dir, by) as partner:
+        named = what if what.startswith(_ID) else _drafted(partner, Path(what))
+        body = {"diff": seen or None}
+        made = answered(partner.post(f"{POLICIES}/{named}/publish", body))
+        if as_json:
+            console.print_json(data=made)
+            return
         console.print(
-            f"[bold red]not published:[/] it {'widens access' if widens else 'changes access'}; "
-            "see `careloop policy diff` and name what it showed with --seen"
+            f"policy {made['sha256']}, publication {made['number']}, is in force", soft_wrap=True
         )
-        raise typer.Exit(1)
-    record.write_text(recorded(other, standing.digest(), named(changes)), encoding="utf-8")
-    target.write_text(text, encoding="utf-8")
-    console.print(f"policy {other.digest()}")
 
 
-def named(changes: list[Change]) -> str:
-    """Return the name of a difference: the SHA-256 of its canonical form."""
-    plain = [
-        {**change._asdict(), "gains": list(change.gains), "loses": list(change.loses)}
-        for change in changes
-    ]
-    return hashlib.sha256(policy.canonical(plain)).hexdigest()
+def _drafted(partner: Partner, file: Path) -> str:
+    """Return the id of the draft made of the file."""
+    return str(answered(partner.post(POLICIES, json.loads(_written(file).text)))["id"])
 
 
-def recorded(written: policy.Policy, previous: str | None, seen: str | None) -> str:
-    """Return the record of a publication."""
-    said: dict[str, Any] = {
-        "version": written.digest(),
-        "previous": previous,
-        "difference_seen": seen,
-        "policy": written.model_dump(mode="json"),
-    }
-    return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
-
-
-def published(record: Path) -> policy.Policy:
-    """Return the policy of the last publication, whatever the release's file says by now."""
-    return _read(json.dumps(json.loads(record.read_text(encoding="utf-8"))["policy"]))
-
-
-def _read(text: str) -> policy.Policy:
+def _written(file: Path) -> policy.Policy:
     try:
-        return policy.parse(text)
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{file} cannot be read as text") from error
+    found = release.read(text)
+    try:
+        policy.check_publishable(found)
     except policy.PolicyRefused as refused:
-        console.print(f"[bold red]refused:[/] {escape(str(refused))}", soft_wrap=True)
-        raise typer.Exit(1) from None
-
-
-def _table(changes: list[Change]) -> Table:
-    table = Table("kind", "purpose", "may gain", "may lose", "by")
-    for change in changes:
-        by = f"{change.because} {change.named}" if change.named else change.because
-        gains, loses = ", ".join(change.gains), ", ".join(change.loses)
-        table.add_row(change.kind, change.purpose, gains, loses, by)
-    return table
+        release.refuse(refused)
+    return found

@@ -8,7 +8,7 @@ from sharing import policy
 from typer.testing import CliRunner
 
 from careloop import policy_cli
-from careloop.policy_cli import CARRIED, recorded
+from careloop.policy_release import CARRIED, recorded
 
 RECORD = Path(__file__).parents[2] / "contracts" / "sharing" / "policy.json"
 WRITTEN = CARRIED.read_text(encoding="utf-8")
@@ -25,9 +25,9 @@ def place(tmp_path):
 def run(place, command, text, *more):
     file = place / "new.yaml"
     file.write_text(text)
-    given = [command, str(file), "--record", str(place / "policy.json"), *more]
+    given = ["release", command, str(file), "--record", str(place / "policy.json"), *more]
     if command == "check":
-        given = given[:2]
+        given = [command, str(file)]
     if command == "publish":
         given += ["--target", str(place / "policy.yaml")]
     return CliRunner().invoke(policy_cli.app, given)
@@ -36,7 +36,7 @@ def run(place, command, text, *more):
 def test_the_policy_of_the_release_has_its_record():
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     assert record["version"] == policy.current().digest(), (
-        "publish it: careloop policy diff, publish"
+        "publish it: careloop policy release diff, publish"
     )
     assert policy.parse(json.dumps(record["policy"])).digest() == record["version"]
 

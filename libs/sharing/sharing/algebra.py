@@ -6,6 +6,7 @@ evaluator's False come to the same. Masks may be complemented; they are never nu
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 Side = Literal["reader", "row", "grant", "agreement", "consent", "seal"]
@@ -178,7 +179,7 @@ class Rule:
     """A grant opens the classes common to all factors if all its clauses hold.
 
     A row shows the union over its grants, or everything to its parties, cut down to the `barriers`.
-    `directives` choose the consents that count, `seals` the seals.
+    `directives` choose the consents that count, `seals` the seals. `version` is that of the policy.
     """
 
     clauses: tuple[Clause, ...]
@@ -186,3 +187,12 @@ class Rule:
     factors: tuple[Factor, ...]
     seals: tuple[Clause, ...] = ()
     barriers: tuple[Factor, ...] = ()
+    version: str = ""
+
+    # part of the key of every statement that is kept: worked out once
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.clauses, self.directives, self.factors, self.seals, self.barriers))

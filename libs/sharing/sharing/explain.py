@@ -129,7 +129,7 @@ def explain(
     return Explanation(
         reader=Organisation(reader.organisation_id, reader.kind, reader.purpose),
         at=at,
-        policy=policy.current().digest(),
+        policy=rule.version,
         outcome=_outcome(decision, required),
         mask=decision.mask,
         required=DataClass(required),

@@ -2,14 +2,17 @@
 
 An unknown field, class, purpose, kind or a condition outside the algebra is refused with its place.
 A policy is named by the SHA-256 of its canonical form; `difference.py` says what a change opens.
+`current()` is the one that this task decides by: what `following.py` last read of the publications,
+or the release's own while there are none.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import yaml
 from pydantic import (
@@ -18,37 +21,86 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     PlainSerializer,
+    PrivateAttr,
     StringConstraints,
     ValidationError,
 )
+from pydantic_core import PydanticCustomError
+from svckit.errors import Unavailable
 
 from sharing import conditions, purposes
 from sharing.algebra import Predicate
-from sharing.classes import ALL, DataClass, mask_of, names_of
+from sharing.classes import ALL, PART2, DataClass, UnknownClass, class_of, names_of
 
 Kind = Literal["clinic", "social-service", "payer", "coordinator"]
+# of the canonical form: an event of 64 KiB holds it, escaped
+LONGEST = 40_000
+
+
+class Fault(NamedTuple):
+    """What is wrong at one place; the path is that in the document."""
+
+    path: tuple[str | int, ...]
+    code: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(str(part) for part in self.path) or 'policy'}: {self.detail}"
 
 
 class PolicyRefused(ValueError):
     """The policy names something that does not exist, or is not a policy at all."""
 
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+class PolicyUnreadable(Unavailable):
+    """The policy in force says what this release does not know: nothing can be decided."""
+
+    code = "policy-unreadable"
+
+    def __init__(self) -> None:
+        super().__init__("What you may see cannot be decided by this release.")
+
 
 def _mask(value: Any) -> DataClass:
     if value == "all":
         return ALL
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError("expected 'all' or a list of data classes")
-    return mask_of(value)
+    if not isinstance(value, list):
+        raise PydanticCustomError("unknown-class", "expected 'all' or a list of data classes")
+    found = DataClass.ENVELOPE
+    for place, name in enumerate(value):
+        try:
+            found |= class_of(name)
+        except (UnknownClass, TypeError) as error:
+            raise _misplaced("unknown-class", str(error), place) from None
+    return found
 
 
 def _purpose(code: str) -> str:
-    purposes.bit(code)
+    try:
+        purposes.bit(code)
+    except purposes.UnknownPurpose as error:
+        raise _misplaced("unknown-purpose", str(error)) from None
     return code
 
 
 def _condition(written: Any) -> Any:
-    conditions.read(written)
+    try:
+        conditions.read(written)
+    except conditions.OutsideAlgebra as error:
+        place, _, said = str(error).partition(": ")
+        path = [] if place == "condition" else place.split(".")
+        found = (int(part) if part.isdecimal() else part for part in path)
+        raise _misplaced("outside-algebra", said, *found) from None
     return written
+
+
+def _misplaced(code: Any, said: str, *place: str | int) -> PydanticCustomError:
+    """Return the fault of something below the field that pydantic names."""
+    return PydanticCustomError(code, "{said}", {"said": said, "place": place})
 
 
 Mask = Annotated[
@@ -80,6 +132,8 @@ class Policy(BaseModel):
     labels: dict[str, Mask]
     other_labels: Mask
     limits: tuple[Limit, ...] = ()
+    # as it was published: a later release may write the same another way
+    _published: str | None = PrivateAttr(default=None)
 
     def ceiling(self, kind: str, purpose: str) -> DataClass:
         """Return the most that this kind may see for the purpose; nothing for an unknown name."""
@@ -96,9 +150,34 @@ class Policy(BaseModel):
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical form: the version a decision is recorded with."""
-        return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
+        return self._published or self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @cached_property
+    def text(self) -> str:
+        """The canonical form."""
+        return canonical(self.model_dump(mode="json")).decode()
+
+    @classmethod
+    def of_publication(cls, text: str, version: str) -> Self:
+        """Return what was published. Raises PolicyUnreadable, also when the text is another."""
+        if hashlib.sha256(text.encode()).hexdigest() != version:
+            raise PolicyUnreadable
+        try:
+            found = cls.model_validate(json.loads(text))
+        except ValueError as error:
+            raise PolicyUnreadable from error
+        found._published = version  # noqa: SLF001 - our own
+        return found
 
     def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
         return hash(self.digest())
 
 
@@ -130,7 +209,8 @@ def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     for key in keys:
         if keys.count(key) > 1:
-            raise PolicyRefused(f"{key}: written twice, line {node.start_mark.line + 1}")
+            line = node.start_mark.line + 1
+            raise PolicyRefused(Fault((str(key),), "written-twice", f"written twice, line {line}"))
     return loader.construct_mapping(node, deep=True)
 
 
@@ -138,20 +218,84 @@ _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _m
 
 
 def parse(text: str) -> Policy:
-    """Return the policy of a YAML or JSON text. Raises PolicyRefused, which names the place."""
+    """Return the policy of a YAML or JSON text. Raises PolicyRefused, which names the places."""
     try:
-        return Policy.model_validate(yaml.load(text, Loader=_StrictLoader))  # noqa: S506
+        plain = yaml.load(text, Loader=_StrictLoader)  # noqa: S506
     except yaml.YAMLError as error:
-        raise PolicyRefused(f"not YAML: {error}") from error
+        raise PolicyRefused(Fault((), "malformed-yaml", f"not YAML: {error}")) from error
+    return read(plain)
+
+
+def read(plain: Any) -> Policy:
+    """Return the policy of plain values. Raises PolicyRefused, which names the places."""
+    try:
+        return Policy.model_validate(plain)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc'] if part != '[key]')}: {fault['msg']}"
-            for fault in error.errors()
-        ]
-        raise PolicyRefused("; ".join(faults)) from error
+        raise PolicyRefused(*_faults(error)) from error
+
+
+def _faults(error: ValidationError) -> Iterator[Fault]:
+    for fault in error.errors():
+        within = fault.get("ctx", {}).get("place", ())
+        path = (*(part for part in fault["loc"] if part != "[key]"), *within)
+        yield Fault(path, fault["type"].replace("_", "-"), fault["msg"])
+
+
+def check_publishable(written: Policy) -> None:
+    """Raise PolicyRefused for what no publication may say, beside what is no policy at all."""
+    faults = []
+    for name in ("labels", "other_labels"):
+        if getattr(written, name) != getattr(carried(), name):
+            said = "kept with every record by the release; only a release changes them"
+            faults.append(Fault((name,), "bound-to-release", said))
+    if not written.always_by_consent & PART2:
+        said = f"{', '.join(names_of(PART2))} needs the person's permit by law (42 CFR 2.31, 2.33)"
+        faults.append(Fault(("always_by_consent",), "bound-by-law", said))
+    if len(written.text) > LONGEST:
+        said = f"longer than {LONGEST} characters in its canonical form"
+        faults.append(Fault((), "too-long", said))
+    if faults:
+        raise PolicyRefused(*faults)
 
 
 @cache
-def current() -> Policy:
+def carried() -> Policy:
     """Return the policy this build carries, loaded once."""
     return parse((Path(__file__).parent / "policy.yaml").read_text(encoding="utf-8"))
+
+
+class InForce(NamedTuple):
+    """A version and what it says; None: this release cannot read it."""
+
+    version: str
+    policy: Policy | None
+
+
+_told: ContextVar[InForce | None] = ContextVar("policy", default=None)
+# of the process: what is not told anything of its own still never decides by less than was read
+_last: list[InForce] = []
+
+
+def decide_by(found: InForce) -> None:
+    """Let this task decide by it, and what has not been told anything."""
+    _last[:] = [found]
+    _told.set(found)
+
+
+def in_force() -> InForce:
+    """Return what this task decides by."""
+    return _told.get() or (_last[0] if _last else own())
+
+
+@cache
+def own() -> InForce:
+    """Return the release's own, in force until something is published."""
+    return InForce(carried().digest(), carried())
+
+
+def current() -> Policy:
+    """Return the policy this task decides by. Raises PolicyUnreadable."""
+    found = in_force().policy
+    if found is None:
+        raise PolicyUnreadable
+    return found

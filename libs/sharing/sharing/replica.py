@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import rights
 
-from sharing import purposes, tables
+from sharing import following, purposes, tables
 from sharing.classes import ALL, mask_of
 from sharing.confidentiality import rank
 from sharing.model import Agreement, Consent, Facts, Grant, Organisation, Seal
@@ -47,12 +47,14 @@ _TABLES: dict[str, Table] = {
     "agreement": tables.agreement,
     "grant": tables.grant,
     "consent": tables.consent,
+    "policy": tables.policy,
 }
 _OPENING = {
     "organisation": ("registered", "changed"),
     "agreement": ("published",),
     "consent": ("recorded",),
     "grant": ("opened", "changed"),
+    "policy": ("published",),
 }
 SEALED = "org.careloop.case.sealed.v1"
 UNSEALED = "org.careloop.case.unsealed.v1"
@@ -108,6 +110,9 @@ def _opening(noun: str, on_grant: OnGrant | None) -> Handler:
             await _put_directives(tx, values, received.data)
             return
         await _put(tx, _TABLES[noun], values)
+        if noun == "policy":
+            # by the next event already; what other tasks know is read after the commit
+            await following.of_replica().read(tx)
         await _told(tx, noun, values["id"], on_grant)
 
     return apply

@@ -3,7 +3,7 @@
 contracts/sharing/semantics.md says the same in words.
 """
 
-from functools import cache
+from functools import lru_cache
 
 from sharing import policy
 from sharing.algebra import (
@@ -139,12 +139,12 @@ _SEALS = (
 )
 
 
-@cache
 def current() -> Rule:
-    """Return the rule under the policy this build carries."""
+    """Return the rule under the policy in force. Raises PolicyUnreadable."""
     return under(policy.current())
 
 
+@lru_cache(maxsize=16)
 def under(written: policy.Policy) -> Rule:
     """Return the rule under a policy: its ceilings, what it gives by consent only, its limits."""
     by_consent = Either(
@@ -172,4 +172,5 @@ def under(written: policy.Policy) -> Rule:
         ),
         seals=_SEALS,
         barriers=(Factor("case is not sealed", Except(Sealed())),),
+        version=written.digest(),
     )

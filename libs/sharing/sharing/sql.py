@@ -53,7 +53,7 @@ def shared(
     once = at is not None or any(isinstance(one, BindParameter) for one in (person, case, referral))
     compiled = _shared.__wrapped__ if once else _shared
     columns = custodian, person, case, referral, confidentiality
-    return compiled(asking, columns, tuple(parties), at, rule)
+    return compiled(asking, columns, tuple(parties), at, rule or rules.current())
 
 
 _Columns = tuple[Column, Column, Column | None, Column | None, Column | None]
@@ -66,7 +66,7 @@ def _shared(
     columns: _Columns,
     parties: tuple[Column, ...],
     at: datetime | None,
-    rule: Rule | None,
+    rule: Rule,
 ) -> ColumnElement[int]:
     custodian, *_ = columns
     compiler = _compiler(reader, columns, at, rule)
@@ -79,9 +79,7 @@ def _shared(
     return switch((own, number(ALL)), else_=expression(mask))
 
 
-def _compiler(
-    reader: Organisation, columns: _Columns, at: datetime | None, rule: Rule | None
-) -> Compiler:
+def _compiler(reader: Organisation, columns: _Columns, at: datetime | None, rule: Rule) -> Compiler:
     custodian, person, case, referral, confidentiality = columns
     row = {
         "custodian_id": custodian,
@@ -90,7 +88,7 @@ def _compiler(
         "referral_id": referral,
         "confidentiality": _rank(confidentiality),
     }
-    return Compiler(reader, row, rule or rules.current(), at)
+    return Compiler(reader, row, rule, at)
 
 
 def _rank(column: Column | None) -> Expression:
@@ -111,7 +109,7 @@ def sealed(reader: Reader, *, case: Column) -> ColumnElement[bool]:
     if rights.is_stale():
         return stale.refused(case)
     asking = Organisation(reader.organisation_id, reader.kind, reader.purpose)
-    return _compiler(asking, (case, case, case, None, None), None, None).sealed()
+    return _compiler(asking, (case, case, case, None, None), None, rules.current()).sealed()
 
 
 def seen(
@@ -132,14 +130,14 @@ def seen(
         return lateral(stale.own_or_refused(reader.organisation_id, custodian))
     asking = Organisation(reader.organisation_id, reader.kind, reader.purpose)
     columns = custodian, person, case, referral, confidentiality
-    return _seen(asking, columns, tuple(parties))
+    return _seen(asking, columns, tuple(parties), rules.current())
 
 
 @lru_cache(maxsize=256)
 def _seen(
-    reader: Organisation, columns: _Columns, parties: tuple[Column, ...]
+    reader: Organisation, columns: _Columns, parties: tuple[Column, ...], rule: Rule
 ) -> LateralFromClause:
-    return lateral(_shared(reader, columns, parties, None, None))
+    return lateral(_shared(reader, columns, parties, None, rule))
 
 
 def lateral(mask: ColumnElement[int]) -> LateralFromClause:

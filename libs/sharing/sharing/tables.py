@@ -134,3 +134,13 @@ seal = Table(
     Column("custodian_id", Id, nullable=False),
     *_period(),
 )
+
+# the published policy in force: one row, none before the first publication
+policy = Table(
+    "sharing_policy",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # the SHA-256 of the text, its canonical form
+    Column("version", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)

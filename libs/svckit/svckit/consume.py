@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -64,14 +64,19 @@ class Consumer:
         *,
         stuck_after_s: float = 60.0,
         rights_from: Collection[str] = (),
+        learn: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`rights_from` are the topics whose marks say how fresh the rights are."""
+        """`rights_from` are the topics whose marks say how fresh the rights are.
+
+        `learn` lets handlers decide by the rules in force; it is called before every batch.
+        """
         self._db = db
         self._log = log
         self._topics = tuple(topics)
         self._reader = Reader(group, handlers)
         self._watch = Watch(db, log, group, stuck_after_s)
         self._rights_from = frozenset(rights_from)
+        self._learn = learn
         self._passed_at: dict[TopicPartition, float] = {}
         self._log_ids: dict[str, str] = {}
         self._failures: dict[TopicPartition, int] = {}
@@ -149,6 +154,8 @@ class Consumer:
         self, member: LogConsumer, at: TopicPartition, records: Sequence[Stored]
     ) -> None:
         try:
+            if self._learn:
+                await self._learn()
             await self._apply(at, records)
         except Exception as error:
             if not is_transient(error):

@@ -4,8 +4,9 @@ Whoever presents a row notes it; the notes leave in one internal response header
 enters into the ledger and takes away. Rows of one custodian, person, kind and mask are one note
 with a count, so a page of 200 rows is at most 200 notes of some 30 bytes.
 
-    case|org_01…|4c|01aa…,01bb…*3;!document|org_02…|0|01aa…
+    @9f3c…;case|org_01…|4c|01aa…,01bb…*3;!document|org_02…|0|01aa…
 
+`@` names the version of the rules that decided, for all that follows in the line.
 A refused request is noted as well (`!`): whose row it was where there is one, in any case that
 somebody asked, so that a refusal costs the same whether or not there is anything.
 """
@@ -45,6 +46,8 @@ class Disclosed(NamedTuple):
     classes: int
     rows: int = 1
     denied: bool = False
+    # the version of the rules that decided, where some did
+    rules: str = ""
 
 
 class Owner(NamedTuple):
@@ -64,6 +67,7 @@ class _Notes:
 
     reader: str | None = None
     counts: dict[Disclosed, int] = field(default_factory=dict)
+    rules: Callable[[], str] = str
 
 
 _current: ContextVar[_Notes | None] = ContextVar("disclosure", default=None)
@@ -86,7 +90,7 @@ def note(*, kind: str, custodian_id: str | None, person_id: str | None, classes:
 def header_of_notes() -> dict[str, str]:
     """Return the header of the notes so far, for an answer that is stored to be repeated."""
     notes = _current.get()
-    lines = encode(_counted(notes)) if notes else []
+    lines = encode(_counted(notes), notes.rules()) if notes else []
     return {HEADER.decode(): lines[0].decode()} if lines else {}
 
 
@@ -94,7 +98,7 @@ def _counted(notes: _Notes) -> list[Disclosed]:
     return [key._replace(rows=count) for key, count in notes.counts.items()]
 
 
-def encode(found: Iterable[Disclosed]) -> list[bytes]:
+def encode(found: Iterable[Disclosed], rules: str = "") -> list[bytes]:
     """Return the header's lines. Raises Invalid when the answer is about too many persons."""
     groups: dict[str, list[str]] = {}
     for each in found:
@@ -102,24 +106,29 @@ def encode(found: Iterable[Disclosed]) -> list[bytes]:
         head = f"{flag}{each.kind}|{each.custodian_id or ''}|{each.classes:x}"
         person = (each.person_id or "").removeprefix("per_")
         groups.setdefault(head, []).append(person if each.rows == 1 else f"{person}*{each.rows}")
-    lines = [b""]
+    first = f"@{rules}".encode("ascii") if rules else b""
+    lines = [first]
     for head, persons in groups.items():
         for start in range(0, len(persons), _PERSONS_A_GROUP):
             some = ",".join(persons[start : start + _PERSONS_A_GROUP])
             text = f"{head}|{some}".encode("ascii")
             if lines[-1] and len(lines[-1]) + len(text) >= _LINE:
-                lines.append(b"")
+                lines.append(first)
             lines[-1] += b";" + text if lines[-1] else text
     if len(lines) > _LINES:
         raise Invalid("The answer is about too many persons; ask for less.", code="page-too-wide")
-    return lines if lines[0] else []
+    return lines if groups else []
 
 
 def decode(lines: Iterable[bytes]) -> Iterator[Disclosed]:
     """Yield what the lines say. Raises ValueError when they are not as `encode` writes them."""
+    rules = ""
     for line in lines:
         # lines that a proxy joined are parted by ", " (RFC 9110 s5.3), persons by "," alone
         for group in line.decode("ascii").replace(", ", ";").split(";"):
+            if group.startswith("@"):
+                rules = group[1:]
+                continue
             kind, custodian, mask, persons = group.split("|")
             for person in persons.split(","):
                 found, _, count = person.partition("*")
@@ -130,22 +139,32 @@ def decode(lines: Iterable[bytes]) -> Iterator[Disclosed]:
                     int(mask, 16),
                     int(count or 1),
                     kind.startswith("!"),
+                    rules,
                 )
 
 
 class Disclosing:
     """Collects the notes of each request and sends them along with the answer's head."""
 
-    def __init__(self, app: ASGIApp, *, owner_of: OwnerOf | None, db: Any) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        owner_of: OwnerOf | None,
+        db: Any,
+        rules: Callable[[], str] = str,
+    ) -> None:
+        """`rules` returns the version of the rules that this task decided by."""
         self._app = app
         self._owner_of = owner_of
         self._db = db
+        self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        notes, refused = _Notes(), False
+        notes, refused = _Notes(rules=self._rules), False
 
         async def tell(message: Message) -> None:
             nonlocal refused
@@ -157,7 +176,7 @@ class Disclosing:
             if message["status"] in _REFUSED and notes.reader:
                 found = await self._denied(scope, notes.reader)
             try:
-                told = [(HEADER, line) for line in encode(found)]
+                told = [(HEADER, line) for line in encode(found, self._rules())]
             except Invalid as error:
                 refused = True
                 await render(error)(scope, receive, send)

@@ -10,7 +10,7 @@ import typer
 from svckit import repair
 from svckit.db import Database
 from svckit.inbox import Reader
-from svckit.service import Service
+from svckit.service import Service, rights_of
 
 _Actor = Annotated[str, typer.Option(help="Who decides; kept in the audit.")]
 
@@ -29,7 +29,11 @@ def commands(service: Service, database_url: Callable[[], str]) -> typer.Typer:
 
     @app.command(help="Apply a key's events in order, as far as they go.")
     def replay(topic: str, key: str, *, accept_gaps: bool = False) -> None:
-        within(lambda db: _replay(db, reader, topic, key, accept_gaps=accept_gaps))
+        async def work(db: Database) -> None:
+            await rights_of(service, db).learn()
+            await _replay(db, reader, topic, key, accept_gaps=accept_gaps)
+
+        within(work)
 
     @app.command(help="Give up one event, so that those behind it can be replayed.")
     def skip(message_id: int, actor: _Actor = getpass.getuser()) -> None:

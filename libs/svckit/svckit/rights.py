@@ -9,9 +9,11 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
+from typing import Protocol
 
 from prometheus_client import Gauge
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from svckit.db import Database
 from svckit.errors import Unavailable
@@ -22,6 +24,9 @@ STALE_AFTER_S = 5.0
 REFUSAL = "rights-stale"
 # looked at again when the last answer is this close to its end, and not more often than that
 _AHEAD_S, _EVERY_S = 3.0, 0.2
+# how long a process may go on by rules that it read
+_RULES_S = 0.25
+FRESH, STALE = "fresh", "stale"
 _AGE = Gauge("careloop_rights_age_seconds", "Age of the rights decided by", ["consumer"])
 
 _stale: ContextVar[bool] = ContextVar("rights_stale", default=False)
@@ -87,22 +92,62 @@ async def save(db: Database, consumer: str, marks: Iterable[Mark]) -> None:
         await tx.execute(_SAVE, given)
 
 
-class Rights:
-    """One process's view of how old the rights in its database are."""
+class Rules(Protocol):
+    """What turns rights into decisions, where it can change while a process runs."""
 
-    def __init__(self, db: Database, consumer: str, topics: Sequence[str]) -> None:
-        self._db, self._consumer, self._topics = db, consumer, list(topics)
-        self._turn = asyncio.Lock()
-        self._fresh_until = self._looked_at = float("-inf")
+    async def read(self, session: AsyncSession) -> None:
+        """Learn from the database what is in force."""
+        ...
+
+    def tell(self) -> str | None:
+        """Let this task decide by what was read; return the code of why it cannot."""
+        ...
+
+    def version(self) -> str:
+        """Return the version that this task decides by."""
+        ...
+
+
+class Rights:
+    """One process's view of how old the rights in its database are, and by which rules they count."""
+
+    def __init__(
+        self, db: Database, consumer: str, topics: Sequence[str], rules: Rules | None = None
+    ) -> None:
+        self._db, self._consumer, self._topics, self._rules = db, consumer, list(topics), rules
+        self._turn, self._reading = asyncio.Lock(), asyncio.Lock()
+        self._fresh_until = self._looked_at = self._read_at = float("-inf")
 
     async def look(self) -> bool:
-        """Tell whether the rights are fresh, and let `is_stale` say it in this task.
+        """Tell whether rights can be decided by, and let `is_stale` say it in this task.
 
-        Asks the database every second or two while they are. Raises what the database raises.
+        Asks the database every second or two while they are fresh, and some times a second for the
+        rules. Raises what the database raises.
         """
-        fresh = not self._topics or await self._fresh()
-        _stale.set(not fresh)
-        return fresh
+        return await self.state() == FRESH
+
+    async def state(self) -> str:
+        """Look, and return FRESH, STALE or the code of why the rules cannot be used."""
+        found = await self.learn() or (STALE if self._topics and not await self._fresh() else FRESH)
+        _stale.set(found != FRESH)
+        return found
+
+    async def learn(self) -> str | None:
+        """Let this task decide by the rules in force; return the code of why it cannot."""
+        if self._rules is None:
+            return None
+        if time.monotonic() - self._read_at >= _RULES_S:
+            async with self._reading:
+                if time.monotonic() - self._read_at >= _RULES_S:
+                    began = time.monotonic()
+                    async with self._db.read() as session:
+                        await self._rules.read(session)
+                    self._read_at = began
+        return self._rules.tell()
+
+    def version(self) -> str:
+        """Return the version of the rules that this task decides by; empty where there are none."""
+        return self._rules.version() if self._rules else ""
 
     async def _fresh(self) -> bool:
         if time.monotonic() > self._fresh_until - _AHEAD_S:

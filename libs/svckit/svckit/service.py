@@ -32,7 +32,7 @@ from svckit.http import BodyLimit, Telemetry, never
 from svckit.identity import Verifier, Verify
 from svckit.outbox import schemas_in
 from svckit.relay import Relay
-from svckit.rights import Rights, RightsStale
+from svckit.rights import FRESH, STALE, Rights, RightsStale, Rules
 from svckit.settings import ServiceSettings
 
 Worker = Callable[["Running", asyncio.Event], Awaitable[None]]
@@ -44,8 +44,8 @@ _log = structlog.get_logger("service")
 class Service:
     """What a service is made of. `publishes` is its own topic, `topics` those it reads.
 
-    `rights_from` are those it decides by: when they are not fresh, partners are refused. `marks`
-    says that others decide by its own.
+    `rights_from` are those it decides by: when they are not fresh, partners are refused; `rules`
+    makes what they are decided with. `marks` says that others decide by its own.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Service:
     topics: Sequence[str] = ()
     publishes: str | None = None
     rights_from: Sequence[str] = ()
+    rules: Callable[[], Rules] | None = None
     marks: bool = False
     workers: Sequence[Worker] = ()
     unlimited: Callable[[Scope], bool] = never
@@ -104,7 +105,7 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
         separate_input_output_schemas=False,
     )
     db = Database(settings.database_url, settings.pool_size)
-    running = Running(service, settings, db, Rights(db, service.name, service.rights_from))
+    running = Running(service, settings, db, rights_of(service, db))
     app.state.running = running
     app.state.db = running.db
     app.state.rights = running.rights
@@ -120,22 +121,29 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
     problems.install(app)
     for router in (*service.internal, *service.routers):
         app.include_router(router)
-    app.add_middleware(Disclosing, owner_of=service.owner_of, db=running.db)
+    app.add_middleware(
+        Disclosing, owner_of=service.owner_of, db=running.db, rules=running.rights.version
+    )
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, exempt=service.unlimited)
     app.add_middleware(Telemetry, service=service.name)
     schemas_in(settings.contracts_dir)
     return app
 
 
+def rights_of(service: Service, db: Database) -> Rights:
+    """Return the view of the rights in a database of the service."""
+    return Rights(db, service.name, service.rights_from, service.rules and service.rules())
+
+
 async def _ready(running: Running) -> str:
     async with asyncio.timeout(2):
         async with running.db.read() as session:
             await session.execute(text("SELECT 1"))
-        fresh = await running.rights.look()
-    running.ready = running.ready or fresh
-    if not running.ready:
-        raise RightsStale
-    return "fresh" if fresh else "stale"
+        rights = await running.rights.state()
+    running.ready = running.ready or rights == FRESH
+    if running.ready:
+        return rights
+    raise RightsStale if rights == STALE else Unavailable("Not ready.", code=rights)
 
 
 async def check_schema(running: Running) -> None:
@@ -200,6 +208,7 @@ def _jobs(
             service.topics,
             service.handlers,
             rights_from=service.rights_from,
+            learn=running.rights.learn,
         )
         jobs.append(consumer.run(stop))
     if "worker" in roles:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fastapi import FastAPI
+from sharing import following
 from svckit import service
 from svckit.service import Service
 
@@ -21,6 +22,7 @@ SERVICE = Service(
     topics=TOPICS,
     publishes="case.v1",
     rights_from=("sharing.v1",),
+    rules=following.of_replica,
     marks=True,
     owner_of=owner_of,
     describe=describe,

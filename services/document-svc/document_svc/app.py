@@ -5,6 +5,7 @@ from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
+from sharing import following
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Scope
 from svckit import service
@@ -54,6 +55,7 @@ SERVICE = service.Service(
     topics=("case.v1", "referral.v1", "sharing.v1"),
     publishes="document.v1",
     rights_from=("sharing.v1", "case.v1"),
+    rules=following.of_replica,
     workers=(_sweep,),
     unlimited=_streams,
     wrap=_with_storage,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fastapi import FastAPI
+from sharing.following import Following
 from starlette.types import ASGIApp, Receive, Scope, Send
 from svckit import service
 from svckit.identity import Verify
@@ -16,9 +17,14 @@ from gateway.ledger import sealing
 from gateway.ledger.recording import Recorder
 from gateway.ledger.writer import Writer
 from gateway.protocol import HardenedProtocol
+from gateway.queries import policies
 from gateway.remote_keys import RemoteKeys
 from gateway.settings import Settings
 from gateway.tokens import Tokens
+
+
+def _rules() -> Following:
+    return Following(policies.in_force)
 
 
 def _verify(running: Running) -> Verify:
@@ -52,6 +58,7 @@ SERVICE = Service(
     handlers=consumer.HANDLERS,
     topics=consumer.TOPICS,
     publishes=events.TOPIC,
+    rules=_rules,
     marks=True,
     workers=(emergencies.watch, sealing.watch),
     verify=_verify,

@@ -87,10 +87,15 @@ class Scope(StrEnum):
     SHARING_WRITE = "sharing.write"
     LEDGER_READ = "ledger.read"
     LEDGER_AUDIT = "ledger.audit"
+    POLICY_PUBLISH = "policy.publish"
     ADMIN = "admin"
 
 
-_COORDINATOR_ALONE = {Scope.ADMIN.value, Scope.LEDGER_AUDIT.value}
+_COORDINATOR_ALONE = {
+    Scope.ADMIN.value,
+    Scope.LEDGER_AUDIT.value,
+    Scope.POLICY_PUBLISH.value,
+}
 
 
 def scopes_of(kind: str) -> frozenset[str]:
@@ -141,7 +146,7 @@ _ROUTES = (
     _route("agreements", None, "sharing.read admin", "admin"),
     _route("consents", None, "sharing.read", "sharing.write"),
     _route("grants", None, "sharing.read", "sharing.write"),
-    _route("access", None, "sharing.read", "sharing.read admin"),
+    _route("access", None, "sharing.read admin", "sharing.read admin policy.publish"),
     _route("ledger", None, "ledger.read", "ledger.read"),
     _route("emergency-accesses", None, "sharing.read", "sharing.write"),
 )
@@ -308,6 +313,10 @@ class DiffChanged(Conflict):
 
 class DraftOver(Conflict):
     code = "draft-over"
+
+
+class PolicyInForce(Conflict):
+    code = "policy-in-force"
 
 
 def digest(content: Mapping[str, Any]) -> str:

@@ -122,6 +122,7 @@ class Chain:
                 "custodian": item.custodian_id,
                 "person": item.person_id,
                 "classes": names_of(item.classes),
+                "policy": item.rules or None,
                 "grants": bases.grants,
                 "consents": bases.consents,
             },

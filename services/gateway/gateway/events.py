@@ -13,13 +13,23 @@ from svckit.identity import Caller
 from svckit.outbox import Event, record
 
 from gateway.fhir import Directive, restored, single
-from gateway.models import Agreement, Consent, EmergencyAccess, Grant, Organisation
+from gateway.models import (
+    Agreement,
+    Consent,
+    EmergencyAccess,
+    Grant,
+    Organisation,
+    PolicyPublication,
+)
 
 TOPIC = "sharing.v1"
+# the policy of the network: one thing, whichever is in force
+POLICY = f"pol_{'0' * 26}"
 PUBLISHES = (
     *("organisation.registered", "organisation.changed"),
     *("agreement.published", "agreement.ended", "consent.recorded", "consent.withdrawn"),
     *("grant.opened", "grant.changed", "grant.ended"),
+    *("policy.published",),
     *("emergency-access.opened", "emergency-access.ended", "emergency-access.reviewed"),
 )
 
@@ -120,6 +130,24 @@ async def emergency_access(
     data = _data(row, row.custodian_id, [row.requester_id], href, change)
     data |= {"person_id": row.person_id, "case_id": row.case_id, "classes": list(NAMES)}
     await _record(tx, f"emergency-access.{verb}", row.person_id, data, caller)
+
+
+async def policy(
+    tx: AsyncSession, row: PolicyPublication, text: str, previous: str | None, caller: Caller
+) -> None:
+    """Record policy.published: the text itself, of which the version is the hash."""
+    data = {
+        "id": POLICY,
+        "version": row.number,
+        "custodian_id": caller.organisation_id,
+        "person_id": None,
+        "case_id": None,
+        "parties": [],
+        "classes": [],
+        "href": "/v1/access/policy",
+        "change": {"version": row.sha256, "previous": previous, "text": text},
+    }
+    await _record(tx, "policy.published", POLICY, data, caller)
 
 
 def _data(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fastapi import FastAPI
+from sharing import following
 from starlette.types import ASGIApp
 from svckit import service
 from svckit.service import Running
@@ -27,6 +28,7 @@ SERVICE = service.Service(
     topics=consumer.TOPICS,
     publishes=events.TOPIC,
     rights_from=("sharing.v1", "case.v1"),
+    rules=following.of_replica,
     workers=(deliver.run,),
     wrap=_with_feed,
 )

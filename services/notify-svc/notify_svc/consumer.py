@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sharing import replica
+from sharing import policy, replica
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.consume import Handler, Received
 
@@ -21,6 +21,7 @@ async def tell(tx: AsyncSession, event: Received) -> None:
 _REPLICA = replica.handlers(on_grant=fanout.tell_missed)
 CONSENT = "org.careloop.consent.recorded.v1"
 AGREEMENT = "org.careloop.agreement.published.v1"
+POLICY = "org.careloop.policy.published.v1"
 
 
 async def consent_recorded(tx: AsyncSession, event: Received) -> None:
@@ -37,6 +38,13 @@ async def agreement_published(tx: AsyncSession, event: Received) -> None:
         await fanout.tell_missed(tx, grant)
 
 
+async def policy_published(tx: AsyncSession, event: Received) -> None:
+    """What happened under the policy may have come before it."""
+    await _REPLICA[POLICY](tx, event)
+    if policy.in_force().policy is not None:
+        await fanout.tell_since(tx, event.time)
+
+
 def _seal_and_tell(kind: str) -> Handler:
     async def apply(tx: AsyncSession, event: Received) -> None:
         await _REPLICA[kind](tx, event)
@@ -49,6 +57,7 @@ HANDLERS: Mapping[str, Handler] = {
     **_REPLICA,
     CONSENT: consent_recorded,
     AGREEMENT: agreement_published,
+    POLICY: policy_published,
     **{full(kind): tell for kinds in TOLD.values() for kind in kinds},
     **{kind: _seal_and_tell(kind) for kind in (replica.SEALED, replica.UNSEALED)},
 }

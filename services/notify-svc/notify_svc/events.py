@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sharing import ALL, names_of
+from sharing import ALL, names_of, policy
 from sharing.part2 import notice_of
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import wire
@@ -52,6 +52,7 @@ async def disclosed(tx: AsyncSession, custodian_id: str, told: "Sequence[Telling
         "classes": [],
         "href": "/v1/deliveries",
         "change": {
+            "policy": policy.in_force().version,
             "items": [
                 {
                     "attempt_id": each.token,
@@ -63,7 +64,7 @@ async def disclosed(tx: AsyncSession, custodian_id: str, told: "Sequence[Telling
                     "classes": names_of(int(ALL) & each.classes),
                 }
                 for each in told
-            ]
+            ],
         },
     }
     kind = "org.careloop.disclosure.made.v1"

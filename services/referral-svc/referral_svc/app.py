@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fastapi import FastAPI
+from sharing import following
 from svckit import service
 from svckit.service import Service
 
@@ -20,6 +21,7 @@ SERVICE = Service(
     topics=TOPICS,
     publishes="referral.v1",
     rights_from=("sharing.v1", "case.v1"),
+    rules=following.of_replica,
     owner_of=owner_of,
     describe=describe,
 )

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from sharing import policy
 from sqlalchemy.exc import ProgrammingError
 from svckit.disclosure import HEADER, Disclosed, decode
 
@@ -31,6 +32,7 @@ async def test_an_attempt_is_told_with_the_commit_that_lets_it_be_sent(world, sh
     assert len(receiver.got) == 2
     made = await words(world)
     assert [each["custodian_id"] for each in made] == [clinic, clinic]
+    assert {each["change"]["policy"] for each in made} == {policy.carried().digest()}
     (first,), (second,) = (each["change"]["items"] for each in made)
     attempts = {first["attempt_id"], second["attempt_id"]}
     known = {row.id for row in await world.sql("SELECT id FROM delivery_attempt")}
@@ -70,7 +72,8 @@ async def test_the_feed_tells_whose_events_it_shows(world, shared):
     answer = await world.client(pantry).get("/v1/events")
     assert len(answer.json()["items"]) == 1
     told = list(decode([answer.headers[HEADER.decode()].encode()]))
-    assert told == [Disclosed("event", clinic, world.person, 4)]
+    decided = policy.carried().digest()
+    assert told == [Disclosed("event", clinic, world.person, 4, rules=decided)]
     own = await world.client(clinic).get("/v1/events")
     assert len(own.json()["items"]) == 1
     assert HEADER.decode() not in own.headers

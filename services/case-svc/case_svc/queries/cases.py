@@ -4,9 +4,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, wraps
-from typing import Any, ParamSpec, cast
+from typing import Any, Concatenate, ParamSpec, cast
 
 from sharing import DataClass, Organisation, Reader, sql
+from sharing import rule as rules
+from sharing.algebra import Rule
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
@@ -50,11 +52,17 @@ def kept(build: Callable[P, Select[Any]]) -> Callable[P, Select[Any]]:
 
     Not while rights are stale: a statement built before would go on deciding by them.
     """
-    cached = cast(Callable[P, Select[Any]], lru_cache(maxsize=512)(build))
+
+    def under(_: Rule, *args: P.args, **kwargs: P.kwargs) -> Select[Any]:
+        return build(*args, **kwargs)
+
+    cached = cast(Callable[Concatenate[Rule, P], Select[Any]], lru_cache(maxsize=512)(under))
 
     @wraps(build)
     def statement(*args: P.args, **kwargs: P.kwargs) -> Select[Any]:
-        return build(*args, **kwargs) if rights.is_stale() else cached(*args, **kwargs)
+        if rights.is_stale():
+            return build(*args, **kwargs)
+        return cached(rules.current(), *args, **kwargs)
 
     return statement
 

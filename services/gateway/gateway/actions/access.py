@@ -51,7 +51,8 @@ class Asked:
 
 
 def _labelled(labels: Collection[str]) -> DataClass:
-    return policy.current().required_by(labels)
+    # by the release: what a label demands is kept with the row it was put on
+    return policy.carried().required_by(labels)
 
 
 def may_know_all(caller: Caller, row: Named) -> bool:

@@ -15,6 +15,7 @@ from sharing import policy
 from sharing import purposes as tree
 from sharing.algebra import Rule
 from sharing.classes import names_of
+from sharing.difference import Change
 
 from gateway.domain import OrganisationKind, digest
 from gateway.queries.facts import World
@@ -132,6 +133,8 @@ class Difference:
     gained: Exposure
     lost: Exposure
     widens: bool
+    # of a policy: what each kind may gain and lose, whoever there is
+    may: tuple[Change, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -3,17 +3,16 @@
 from dataclasses import replace
 
 from sharing import policy, rule
-from sharing.difference import widens
+from sharing.difference import diff, widens
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
 from svckit.db import taken_back
-from svckit.errors import FieldError, Invalid
 from svckit.identity import Caller
 
 from gateway import queries
 from gateway.actions import agreements
 from gateway.actions.exposure import Difference, difference, exposure, purposes_of
-from gateway.queries import facts
+from gateway.queries import facts, policies
 from gateway.schemas import AgreementTerms
 
 
@@ -42,25 +41,33 @@ async def of_end(tx: AsyncSession, caller: Caller, agreement_id: str) -> Differe
     return difference(*views, subject=subject, terms=[], widens=False)
 
 
-async def of_policy(tx: AsyncSession, text: str) -> Difference:
-    """Return what another policy would change for everybody. Raises Invalid."""
-    try:
-        other = policy.parse(text)
-    except policy.PolicyRefused as error:
-        fault = FieldError("#/policy", "policy-refused", str(error))
-        raise Invalid("This is no policy.", errors=[fault]) from None
+async def of_policy(tx: AsyncSession, other: policy.Policy) -> Difference:
+    """Return what another policy would change for everybody. Raises PolicyUnreadable."""
+    standing = await _standing(tx)
     at = now()
     world = await facts.load(tx, ends_after=at)
-    asked = purposes_of(world, rules=(policy.current(), other))
-    before = await exposure(world, asked, at)
+    asked = purposes_of(world, rules=(standing, other))
+    before = await exposure(world, asked, at, rule=rule.under(standing))
     after = await exposure(world, asked, at, rule=rule.under(other))
-    said, says = (one.model_dump(mode="json") for one in (policy.current(), other))
+    said, says = (one.model_dump(mode="json") for one in (standing, other))
     terms = [
         {"field": name, "before": said[name], "after": says[name]}
         for name in says
         if said[name] != says[name]
     ]
-    subject = {"policy": other.digest(), "base": policy.current().digest()}
-    return difference(
-        before, after, subject=subject, terms=terms, widens=widens(policy.current(), other)
+    found = difference(
+        before,
+        after,
+        subject={"policy": other.digest(), "base": standing.digest()},
+        terms=terms,
+        widens=widens(standing, other),
     )
+    return replace(found, may=tuple(diff(standing, other)))
+
+
+async def _standing(tx: AsyncSession) -> policy.Policy:
+    """Return the policy in force by the database itself, not by what was read of it before."""
+    found = await policies.in_force(tx, "")
+    if found is None or found.text is None:
+        return policy.carried()
+    return policy.Policy.of_publication(found.text, found.version)

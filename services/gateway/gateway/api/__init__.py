@@ -12,6 +12,7 @@ from gateway.api import (
     issuers,
     ledger,
     organisations,
+    policies,
     registrations,
 )
 
@@ -29,5 +30,6 @@ ROUTERS = (
     grants.router,
     emergencies.router,
     access.router,
+    policies.router,
     ledger.router,
 )

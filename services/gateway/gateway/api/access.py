@@ -201,7 +201,7 @@ async def preview_access(request: Request, body: PreviewIn, caller: MayRead) -> 
 def _got(body: PreviewIn, stage: str, purpose: str, classes: list[str]) -> dict[str, Any]:
     resources = fields.shown(classes)
     if body.data_class is not None:
-        needed = mask_of([body.data_class]) | policy.current().required_by(body.labels)
+        needed = mask_of([body.data_class]) | policy.carried().required_by(body.labels)
         # a document is shown whole or not at all
         whole = may_show(mask_of(classes), needed)
         resources = {"document": fields.all_of("document")} if whole else {}
@@ -224,7 +224,18 @@ async def _difference(tx: AsyncSession, caller: Caller, body: SimulateIn) -> Dif
         return await simulation.of_agreement(tx, caller, terms, terms.agreement_id)
     if body.end_agreement_id is not None:
         return await simulation.of_end(tx, caller, body.end_agreement_id)
-    return await simulation.of_policy(tx, str(body.policy))
+    return await simulation.of_policy(tx, _policy(str(body.policy)))
+
+
+def _policy(text: str) -> policy.Policy:
+    """Return what the text says. Raises Invalid: the places are within the text."""
+    try:
+        found = policy.parse(text)
+        policy.check_publishable(found)
+    except policy.PolicyRefused as refused:
+        faults = [FieldError("#/policy", fault.code, str(fault)) for fault in refused.faults]
+        raise Invalid("This is no policy that can be published.", errors=faults) from None
+    return found
 
 
 def _fields(asked: Asked, classes: Collection[str]) -> list[str]:

@@ -13,6 +13,7 @@ def diff_body(found: Difference) -> dict[str, Any]:
         digest=found.digest,
         widens=found.widens,
         terms=found.terms,
+        may=[change._asdict() for change in found.may],
         gains=shares(found.gained, fields.of_classes),
         loses=shares(found.lost, fields.of_classes),
     ).model_dump(mode="json")

@@ -13,18 +13,21 @@ Body = TypeVar("Body", bound=BaseModel)
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 
 
-async def read(request: Request, model: type[Body]) -> Body:
-    """Return the body as the model says. Raises BadRequest, UnsupportedMediaType, Invalid."""
+async def value(request: Request) -> Any:
+    """Return the body's plain values. Raises BadRequest, UnsupportedMediaType, Invalid."""
     raw = await request.body()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type in YAML_TYPES:
-        value = of_yaml(raw)
-    elif media_type == "application/json":
-        value = _of_json(raw)
-    else:
-        raise UnsupportedMediaType("Send application/json or application/yaml.")
+        return of_yaml(raw)
+    if media_type == "application/json":
+        return _of_json(raw)
+    raise UnsupportedMediaType("Send application/json or application/yaml.")
+
+
+async def read(request: Request, model: type[Body]) -> Body:
+    """Return the body as the model says. Raises BadRequest, UnsupportedMediaType, Invalid."""
     try:
-        return model.model_validate(value)
+        return model.model_validate(await value(request))
     except ValidationError as error:
         places = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
         raise RequestValidationError(places) from error

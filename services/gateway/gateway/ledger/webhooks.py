@@ -27,6 +27,7 @@ async def disclosure_made(tx: AsyncSession, received: Received) -> None:
     connection = await _driver(tx)
     custodian_id = received.data["custodian_id"]
     items = received.data["change"]["items"]
+    rules = received.data["change"].get("policy", "")
     subjects = {
         Subject(custodian_id, each["organisation_id"], each["person_id"])
         for each in items
@@ -36,7 +37,8 @@ async def disclosure_made(tx: AsyncSession, received: Received) -> None:
     chain = await _chain(tx, connection)
     entries = []
     for each in items:
-        item = Disclosed("event", custodian_id, each["person_id"], int(mask_of(each["classes"])))
+        classes = int(mask_of(each["classes"]))
+        item = Disclosed("event", custodian_id, each["person_id"], classes, rules=rules)
         subject = Subject(custodian_id, each["organisation_id"], each["person_id"])
         bases, _ = known.get(subject, Known()).bases(each["purpose"], item.classes)
         answer = _answer(each, item, received.traceparent or "")

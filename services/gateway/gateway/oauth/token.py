@@ -39,6 +39,7 @@ async def token(request: Request) -> Response:
     try:
         form = await read(request)
         who = await login(request, form)
+        await request.app.state.rights.learn()
         worker = await _worker(request, who, form)
         caller = await _granted(request, who, form, worker.actor if worker else who.client.id)
         binding = await _binding(request, possession, who)

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
-from svckit.errors import NotFound
 from svckit.identity import Caller
 
 from gateway.domain import GIVEN, Basis, Decision, Scope
@@ -20,8 +18,7 @@ from gateway.models import (
     Organisation,
     Person,
 )
-
-Row = TypeVar("Row", Organisation, Client, Agreement, Consent, Grant)
+from gateway.queries import rows
 
 
 def is_admin(caller: Caller) -> bool:
@@ -36,13 +33,12 @@ async def get_organisation(
     tx: AsyncSession, organisation_id: str, *, lock: bool = False
 ) -> Organisation:
     """Return an organisation; participants know each other. Raises NotFound."""
-    query = select(Organisation).where(Organisation.id == organisation_id)
-    return _known(await tx.scalar(_locked(query, lock)))
+    return await rows.get(tx, Organisation, organisation_id, lock=lock)
 
 
 async def list_organisations(tx: AsyncSession, after: str | None, limit: int) -> list[Organisation]:
     """Return organisations, newest first, one more than the limit."""
-    return await _page(tx, select(Organisation), Organisation.id, after, limit)
+    return await rows.page(tx, Organisation, after=after, limit=limit)
 
 
 def _own_clients(caller: Caller) -> ColumnElement[bool]:
@@ -53,18 +49,15 @@ async def get_client(
     tx: AsyncSession, caller: Caller, client_id: str, *, lock: bool = False
 ) -> Client:
     """Return a client the caller may see. Raises NotFound."""
-    query = select(Client).where(Client.id == client_id, _own_clients(caller))
-    return _known(await tx.scalar(_locked(query, lock)))
+    return await rows.get(tx, Client, client_id, _own_clients(caller), lock=lock)
 
 
 async def list_clients(
     tx: AsyncSession, caller: Caller, organisation_id: str | None, after: str | None, limit: int
 ) -> list[Client]:
     """Return the clients the caller may see, newest first, one more than the limit."""
-    query = select(Client).where(_own_clients(caller))
-    if organisation_id:
-        query = query.where(Client.organisation_id == organisation_id)
-    return await _page(tx, query, Client.id, after, limit)
+    within = _own_clients(caller), rows.same(Client.organisation_id, organisation_id)
+    return await rows.page(tx, Client, *within, after=after, limit=limit)
 
 
 def _own_agreements(caller: Caller) -> ColumnElement[bool]:
@@ -81,16 +74,14 @@ async def get_agreement(
     tx: AsyncSession, caller: Caller, agreement_id: str, *, lock: bool = False
 ) -> Agreement:
     """Return an agreement the caller is a party of. Raises NotFound."""
-    query = select(Agreement).where(Agreement.id == agreement_id, _own_agreements(caller))
-    return _known(await tx.scalar(_locked(query, lock)))
+    return await rows.get(tx, Agreement, agreement_id, _own_agreements(caller), lock=lock)
 
 
 async def list_agreements(
     tx: AsyncSession, caller: Caller, after: str | None, limit: int
 ) -> list[Agreement]:
     """Return the caller's agreements, newest first, one more than the limit."""
-    query = select(Agreement).where(_own_agreements(caller))
-    return await _page(tx, query, Agreement.id, after, limit)
+    return await rows.page(tx, Agreement, _own_agreements(caller), after=after, limit=limit)
 
 
 async def agreements_in_force(
@@ -124,8 +115,7 @@ async def get_consent(
     tx: AsyncSession, caller: Caller, consent_id: str, *, lock: bool = False
 ) -> Consent:
     """Return a consent the caller recorded or whose person it registered. Raises NotFound."""
-    query = select(Consent).where(Consent.id == consent_id, _own_consents(caller))
-    return _known(await tx.scalar(_locked(query, lock)))
+    return await rows.get(tx, Consent, consent_id, _own_consents(caller), lock=lock)
 
 
 async def find_consent_about(
@@ -133,8 +123,7 @@ async def find_consent_about(
 ) -> Consent:
     """Return a consent of a person of whom the caller holds something now. Raises NotFound."""
     held = _held(caller, at).where(Grant.person_id == Consent.person_id).correlate(Consent)
-    query = select(Consent).where(Consent.id == consent_id, held.exists())
-    return _known(await tx.scalar(query))
+    return await rows.get(tx, Consent, consent_id, held.exists())
 
 
 def _held(caller: Caller, at: datetime) -> Select[str]:
@@ -149,10 +138,8 @@ async def list_consents(
     tx: AsyncSession, caller: Caller, person_id: str | None, after: str | None, limit: int
 ) -> list[Consent]:
     """Return the caller's consents, newest first, one more than the limit."""
-    query = select(Consent).where(_own_consents(caller))
-    if person_id:
-        query = query.where(Consent.person_id == person_id)
-    return await _page(tx, query, Consent.id, after, limit)
+    within = _own_consents(caller), rows.same(Consent.person_id, person_id)
+    return await rows.page(tx, Consent, *within, after=after, limit=limit)
 
 
 def _own_grants(caller: Caller) -> ColumnElement[bool]:
@@ -165,18 +152,15 @@ async def get_grant(
     tx: AsyncSession, caller: Caller, grant_id: str, *, lock: bool = False
 ) -> Grant:
     """Return a grant the caller gives or holds. Raises NotFound."""
-    query = select(Grant).where(Grant.id == grant_id, _own_grants(caller))
-    return _known(await tx.scalar(_locked(query, lock)))
+    return await rows.get(tx, Grant, grant_id, _own_grants(caller), lock=lock)
 
 
 async def list_grants(
     tx: AsyncSession, caller: Caller, person_id: str | None, after: str | None, limit: int
 ) -> list[Grant]:
     """Return the caller's grants, newest first, one more than the limit."""
-    query = select(Grant).where(_own_grants(caller))
-    if person_id:
-        query = query.where(Grant.person_id == person_id)
-    return await _page(tx, query, Grant.id, after, limit)
+    within = _own_grants(caller), rows.same(Grant.person_id, person_id)
+    return await rows.page(tx, Grant, *within, after=after, limit=limit)
 
 
 async def grants_of(tx: AsyncSession, basis: Basis, basis_id: str) -> Sequence[Grant]:
@@ -274,25 +258,3 @@ async def first_admin(tx: AsyncSession, kind: str) -> tuple[Organisation, Client
     )
     row = (await tx.execute(query)).first()
     return (row[0], row[1]) if row else None
-
-
-def _locked(query: Select[Row], lock: bool) -> Select[Row]:  # noqa: FBT001  # passed on as it comes
-    return query.with_for_update(key_share=True) if lock else query
-
-
-async def _page(
-    tx: AsyncSession,
-    query: Select[Row],
-    key: InstrumentedAttribute[str],
-    after: str | None,
-    limit: int,
-) -> list[Row]:
-    if after is not None:
-        query = query.where(key < after)
-    return list(await tx.scalars(query.order_by(key.desc()).limit(limit + 1)))
-
-
-def _known(found: Row | None) -> Row:
-    if found is None:
-        raise NotFound
-    return found

@@ -8,10 +8,10 @@ from sharing.classes import mask_of
 from sharing.confidentiality import rank
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from svckit.errors import NotFound
 
 from gateway.domain import OrganisationKind, Stage
 from gateway.models import Agreement, AgreementVersion, Organisation
+from gateway.queries import rows
 
 # any constant of ours: publications of one custodian take turns
 _PUBLICATION = 7_412_102
@@ -19,25 +19,18 @@ _PUBLICATION = 7_412_102
 
 async def get(tx: AsyncSession, draft_id: str, *, lock: bool = False) -> AgreementVersion:
     """Return a version, whatever its stage; for administrators only. Raises NotFound."""
-    query = select(AgreementVersion).where(AgreementVersion.id == draft_id)
-    found = await tx.scalar(query.with_for_update(key_share=True) if lock else query)
-    if found is None:
-        raise NotFound
-    return found
+    return await rows.get(tx, AgreementVersion, draft_id, lock=lock)
 
 
 async def page(
     tx: AsyncSession, stage: Stage | None, agreement_id: str | None, after: str | None, limit: int
 ) -> Sequence[AgreementVersion]:
     """Return versions, newest first, one more than the limit; for administrators only."""
-    query = select(AgreementVersion)
-    if stage is not None:
-        query = query.where(AgreementVersion.stage == stage)
-    if agreement_id is not None:
-        query = query.where(AgreementVersion.agreement_id == agreement_id)
-    if after is not None:
-        query = query.where(AgreementVersion.id < after)
-    return (await tx.scalars(query.order_by(AgreementVersion.id.desc()).limit(limit + 1))).all()
+    within = (
+        rows.same(AgreementVersion.stage, stage),
+        rows.same(AgreementVersion.agreement_id, agreement_id),
+    )
+    return await rows.page(tx, AgreementVersion, *within, after=after, limit=limit)
 
 
 async def close(tx: AsyncSession, agreement_id: str, stage: Stage, at: datetime) -> None:

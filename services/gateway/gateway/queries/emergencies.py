@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
-from svckit.errors import NotFound
 from svckit.identity import Caller
 
 from gateway.domain import Review
 from gateway.models import EmergencyAccess, Grant, Person
+from gateway.queries import rows
 
 
 def _own(caller: Caller) -> ColumnElement[bool]:
@@ -22,11 +22,7 @@ async def get(
     tx: AsyncSession, caller: Caller, access_id: str, *, lock: bool = False
 ) -> EmergencyAccess:
     """Return an access that the caller gave or had. Raises NotFound."""
-    query = select(EmergencyAccess).where(EmergencyAccess.id == access_id, _own(caller))
-    found = await tx.scalar(query.with_for_update(key_share=True) if lock else query)
-    if found is None:
-        raise NotFound
-    return found
+    return await rows.get(tx, EmergencyAccess, access_id, _own(caller), lock=lock)
 
 
 async def page(
@@ -39,13 +35,8 @@ async def page(
     at: datetime,
 ) -> list[EmergencyAccess]:
     """Return the caller's accesses, newest first, one more than the limit."""
-    query = select(EmergencyAccess).where(_own(caller))
-    if review is not None:
-        query = query.where(_stands(review, at))
-    if after is not None:
-        query = query.where(EmergencyAccess.id < after)
-    found = await tx.scalars(query.order_by(EmergencyAccess.id.desc()).limit(limit + 1))
-    return list(found)
+    stands = true() if review is None else _stands(review, at)
+    return await rows.page(tx, EmergencyAccess, _own(caller), stands, after=after, limit=limit)
 
 
 def _stands(review: Review, at: datetime) -> ColumnElement[bool]:

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from svckit.errors import NotFound
 
 from gateway.models import (
     AssertionUse,
@@ -16,6 +15,7 @@ from gateway.models import (
     RevokedToken,
     TrustedIssuer,
 )
+from gateway.queries import rows
 
 # the channel on which replicas hear of revocations
 REVOCATIONS = "careloop_revocations"
@@ -93,25 +93,19 @@ async def trusted(tx: AsyncSession, organisation_id: str, issuer: str) -> Truste
 
 async def get_issuer(tx: AsyncSession, issuer_id: str, *, lock: bool = False) -> TrustedIssuer:
     """Return a trusted issuer, for administrators. Raises NotFound."""
-    query = select(TrustedIssuer).where(TrustedIssuer.id == issuer_id)
-    found = await tx.scalar(query.with_for_update() if lock else query)
-    if found is None:
-        raise NotFound
-    return found
+    return await rows.get(tx, TrustedIssuer, issuer_id, lock=lock)
 
 
 async def list_issuers(tx: AsyncSession, after: str | None, limit: int) -> list[TrustedIssuer]:
     """Return trusted issuers, newest first, one more than the limit; for administrators."""
-    query = select(TrustedIssuer).order_by(TrustedIssuer.id.desc()).limit(limit + 1)
-    return list(await tx.scalars(query.where(TrustedIssuer.id < after) if after else query))
+    return await rows.page(tx, TrustedIssuer, after=after, limit=limit)
 
 
 async def list_registration_tokens(
     tx: AsyncSession, after: str | None, limit: int
 ) -> list[RegistrationToken]:
     """Return registration tokens, newest first, one more than the limit; for administrators."""
-    query = select(RegistrationToken).order_by(RegistrationToken.id.desc()).limit(limit + 1)
-    return list(await tx.scalars(query.where(RegistrationToken.id < after) if after else query))
+    return await rows.page(tx, RegistrationToken, after=after, limit=limit)
 
 
 async def lock_registration_token(

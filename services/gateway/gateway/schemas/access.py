@@ -70,12 +70,25 @@ class ShareOut(Out):
     sample: Annotated[list[ViewOut], Open]
 
 
+class MayOut(Out):
+    """What a kind of organisation may gain and lose for a purpose, and by which part of a policy."""
+
+    kind: Annotated[str, Open]
+    purpose: Annotated[str, Open]
+    gains: Annotated[list[str], Open]
+    loses: Annotated[list[str], Open]
+    because: Annotated[str, Open]
+    named: Annotated[str | None, Open]
+
+
 class DiffOut(Out):
     """What a change lets whom see and no longer see, over what is there now."""
 
     digest: Annotated[str, Open]
     widens: Annotated[bool, Open]
     terms: Annotated[list[TermOut], Open]
+    # of a policy
+    may: Annotated[list[MayOut], Open]
     gains: Annotated[list[ShareOut], Open]
     loses: Annotated[list[ShareOut], Open]
 
@@ -180,3 +193,33 @@ class PreviewOut(Out):
     # what the recipient gets of what is sent itself, as one of its two sides
     sent: Annotated[dict[str, list[str]], Open]
     gets: Annotated[list[PreviewedOut], Open]
+
+
+class PolicyOut(Out):
+    """A policy that may be published; `sha256` is its version."""
+
+    id: Annotated[str, Open]
+    sha256: Annotated[str, Open]
+    content: Annotated[dict[str, Any], Open]
+    drafted_by: Annotated[str, Open]
+    created_at: Annotated[datetime, Open]
+
+
+class PublicationOut(Out):
+    """A policy put in force, until the next number."""
+
+    number: Annotated[int, Open]
+    policy_id: Annotated[str, Open]
+    sha256: Annotated[str, Open]
+    # digest of the difference that was seen, whether it widened, how many views it opened and closed
+    diff: Annotated[dict[str, Any], Open]
+    published_by: Annotated[str, Open]
+    published_at: Annotated[datetime, Open]
+
+
+class InForceOut(Out):
+    """The policy in force; `publication` null: the release's own, for nothing was published."""
+
+    sha256: Annotated[str, Open]
+    content: Annotated[dict[str, Any], Open]
+    publication: Annotated[PublicationOut | None, Open]

@@ -1,7 +1,7 @@
 """An event becomes feed items and deliveries, in the transaction that takes it from the inbox."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sharing.classes import UnknownClass, mask_of
@@ -85,8 +85,22 @@ async def tell_missed(tx: AsyncSession, grant: Grant) -> None:
         return
     await audience.serialise(tx)
     for message in await audience.missed(tx, grant):
-        await _number(tx, message, [grant.recipient_id])
-        endpoints = await audience.listening(tx, [grant.recipient_id], message.type)
+        await _tell_late(tx, message, [grant.recipient_id])
+
+
+async def tell_since(tx: AsyncSession, at: datetime) -> None:
+    """Tell what happened since then to who may know of it by now and was not told."""
+    await audience.serialise(tx)
+    for message in await audience.since(tx, at):
+        told = await audience.told(tx, message)
+        found = [one for one in await audience.audience(tx, message) if one not in told]
+        await _tell_late(tx, message, found)
+
+
+async def _tell_late(tx: AsyncSession, message: Message, organisations: Sequence[str]) -> None:
+    if organisations:
+        await _number(tx, message, organisations)
+        endpoints = await audience.listening(tx, organisations, message.type)
         await queue(tx, message, endpoints, parent=traceparent() or "")
 
 

@@ -1,6 +1,7 @@
 """Who may learn of an event, and which of their endpoints want it."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from sharing import replica, tables
 from sharing.model import Grant, Organisation
@@ -74,6 +75,18 @@ async def missed(tx: AsyncSession, grant: Grant) -> Sequence[Message]:
         .order_by(Message.occurred_at, Message.id)
     )
     return found.all()
+
+
+async def since(tx: AsyncSession, at: datetime) -> Sequence[Message]:
+    """Return what happened from that instant on, in order."""
+    query = select(Message).where(Message.occurred_at >= at)
+    return (await tx.scalars(query.order_by(Message.occurred_at, Message.id))).all()
+
+
+async def told(tx: AsyncSession, message: Message) -> set[str]:
+    """Return the organisations whose feed holds the message."""
+    query = select(FeedItem.organisation_id).where(FeedItem.message_id == message.id)
+    return set(await tx.scalars(query))
 
 
 async def grants_of(

@@ -1,20 +1,18 @@
 """Tables of the gateway: who takes part, what they agreed, and who may see what because of it."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
     Index,
-    MetaData,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
-from svckit import db
 from svckit.db import Id
 
 from gateway.domain import (
@@ -26,11 +24,10 @@ from gateway.domain import (
     SenderConstraint,
     Stage,
 )
+from gateway.models.base import Base
+from gateway.models.policies import Policy, PolicyPublication
 
-
-class Base(db.Base):
-    __abstract__ = True
-    metadata: ClassVar[MetaData] = MetaData(naming_convention=db.NAMING)
+__all__ = ["Base", "Policy", "PolicyPublication"]
 
 
 class Organisation(Base):
