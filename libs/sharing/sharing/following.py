@@ -33,7 +33,9 @@ _UNREADABLE = Gauge("careloop_policy_unreadable", "1: the policy in force is bey
 async def published(session: AsyncSession, known: str) -> Published | None:
     """Return the policy in force as the replica has it; None: there never was a publication."""
     table = tables.policy
-    found = select(table.c.version, case((table.c.version != known, table.c.text)).label("text"))
+    found = select(
+        table.c.version, case((table.c.version != known, table.c.canonical)).label("canonical")
+    )
     row = (await session.execute(found)).first()
     return Published(*row) if row else None
 

@@ -140,7 +140,7 @@ policy = Table(
     "sharing_policy",
     metadata,
     Column("id", Id, primary_key=True),
-    # the SHA-256 of the text, its canonical form
+    # the SHA-256 of what it says, in its canonical form
     Column("version", Text, nullable=False),
-    Column("text", Text, nullable=False),
+    Column("canonical", Text, nullable=False),
 )

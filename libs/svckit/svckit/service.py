@@ -121,9 +121,7 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
     problems.install(app)
     for router in (*service.internal, *service.routers):
         app.include_router(router)
-    app.add_middleware(
-        Disclosing, owner_of=service.owner_of, db=running.db, rules=running.rights.version
-    )
+    app.add_middleware(Disclosing, owner_of=service.owner_of, db=db, rules=running.rights.version)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, exempt=service.unlimited)
     app.add_middleware(Telemetry, service=service.name)
     schemas_in(settings.contracts_dir)

@@ -145,7 +145,7 @@ async def policy(
         "parties": [],
         "classes": [],
         "href": "/v1/access/policy",
-        "change": {"version": row.sha256, "previous": previous, "text": text},
+        "change": {"version": row.sha256, "previous": previous, "canonical": text},
     }
     await _record(tx, "policy.published", POLICY, data, caller)
 

@@ -58,7 +58,7 @@ def seeing(*classes):
 async def hear(world, written):
     """Let the consumer take the publication of a text."""
     version = hashlib.sha256(written.encode()).hexdigest()
-    change = {"version": version, "previous": None, "text": written}
+    change = {"version": version, "previous": None, "canonical": written}
     await world.tell("policy.published", NETWORK, {"custodian_id": "org_x"}, **change)
     return version
 

@@ -41,7 +41,7 @@ async def publish(world, *classes, at=None):
     content["ceilings"]["social-service"]["COC"] = list(classes)
     text = policy.read(content).text
     version = hashlib.sha256(text.encode()).hexdigest()
-    change = {"version": version, "previous": None, "text": text}
+    change = {"version": version, "previous": None, "canonical": text}
     event = world.event("policy.published", NETWORK, change, custodian_id="org_x")
     async with world.db.begin() as tx:
         await HANDLERS[event.type](tx, replace(event, time=at or now()))

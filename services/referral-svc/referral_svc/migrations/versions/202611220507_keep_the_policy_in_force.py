@@ -19,7 +19,7 @@ def upgrade() -> None:
         "sharing_policy",
         sa.Column("id", sa.Text(collation="C"), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("canonical", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sharing_policy")),
     )
     # ### end Alembic commands ###
