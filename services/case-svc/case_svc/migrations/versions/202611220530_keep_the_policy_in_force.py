@@ -1,14 +1,14 @@
 """keep the policy in force.
 
 Revision ID: f71b7139d067
-Revises: a1c0de5d0021
+Revises: a1c0de5d0031
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "f71b7139d067"
-down_revision = "a1c0de5d0021"
+down_revision = "a1c0de5d0031"
 branch_labels = None
 depends_on = None
 
