@@ -26,7 +26,8 @@ from tests.world import Platform
 
 pytestmark = pytest.mark.timeout(300)
 POLICIES, IN_FORCE, FEED = "/v1/access/policies", "/v1/access/policy", "/v1/events?limit=200"
-WITHIN_S, BACK_WITHIN_S = 1.0, 30.0
+# a second on a machine of its own
+WITHIN_S, BACK_WITHIN_S = 5.0, 30.0
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Stage:
         )
 
         async def run() -> list[Any]:
-            url = f"{server.url.rpartition('/')[0]}/gateway"
+            url = f"{server.url.rpartition('/')[0]}/careloop_gateway"
             connection = await asyncpg.connect(url)
             try:
                 return list(await connection.fetch(statement))

@@ -19,7 +19,8 @@ from tests.service.case_svc.conftest import World
 NETWORK = f"pol_{'0' * 26}"
 OWN = json.loads(policy.carried().text)
 SEEN = ["identity", "coordination", "needs", "outcome"]
-WITHIN_S = 1.0
+# half a second on a machine of its own
+WITHIN_S = 5.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

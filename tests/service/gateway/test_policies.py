@@ -17,7 +17,8 @@ from tests.gateway import Gateway, Partner
 
 POLICIES, IN_FORCE = "/v1/access/policies", "/v1/access/policy"
 OWN: dict[str, Any] = json.loads(policy.carried().text)
-WITHIN_S = 1.0
+# half a second on a machine of its own
+WITHIN_S = 5.0
 
 
 def with_line(kind: str, purpose: str, *classes: str) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from svckit.clock import now
 
 NETWORK = f"pol_{'0' * 26}"
 OWN = json.loads(policy.carried().text)
-WITHIN_S = 1.0
+# half a second on a machine of its own
+WITHIN_S = 5.0
 
 
 @pytest.fixture(autouse=True)
