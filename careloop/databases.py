@@ -11,10 +11,14 @@ from careloop.postgres import Postgres
 
 @dataclass(frozen=True)
 class Place:
-    """A database and its owner of the same name."""
+    """A database and its owner of the same name.
+
+    `partner` is a role the owner may read by, which nobody can log in as: see `svckit.migrate.belt`.
+    """
 
     name: str
     password: str
+    partner: str | None = None
 
 
 def quoted(identifier: str) -> str:
@@ -37,6 +41,12 @@ async def provide(postgres: Postgres, places: list[Place]) -> None:
                     # the owner of a database must be grantable by whoever creates it
                     await connection.execute(f"GRANT {name} TO CURRENT_USER")
             await connection.execute(f"ALTER ROLE {name} PASSWORD '{_literal(place.password)}'")
+            if place.partner:
+                partner = quoted(place.partner)
+                if place.partner not in roles:
+                    with contextlib.suppress(asyncpg.DuplicateObjectError):
+                        await connection.execute(f"CREATE ROLE {partner} NOLOGIN")
+                await connection.execute(f"GRANT {partner} TO {name}")
             if place.name not in databases:
                 await connection.execute(
                     f"CREATE DATABASE {name} OWNER {name} TEMPLATE template0 "

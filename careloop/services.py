@@ -25,6 +25,11 @@ class Part:
     def database(self) -> str:
         return f"careloop_{self.prefix.lower()}"
 
+    @property
+    def partner(self) -> str | None:
+        """Return the role that its partners' reads run as; the gateway keeps no partner's rows."""
+        return None if self.prefix == "GATEWAY" else f"{self.package}_partner"
+
 
 CASE = Part("case-svc", "case_svc", "CASE")
 REFERRAL = Part("referral-svc", "referral_svc", "REFERRAL")
@@ -61,10 +66,12 @@ class Machine:
 
     def places(self) -> list[Place]:
         """Return the databases to provide: one per service, and the event log's."""
-        names = [part.database for part in PARTS]
+        names: list[tuple[str, str | None]] = [(part.database, part.partner) for part in PARTS]
         if self.event_log_url is None:
-            names.append(EVENTS)
-        return [Place(name, self.layout.secret(f"database-{name}")) for name in names]
+            names.append((EVENTS, None))
+        return [
+            Place(name, self.layout.secret(f"database-{name}"), partner) for name, partner in names
+        ]
 
     def database_url(self, name: str) -> str:
         return self.postgres.database_url(name, name, self.layout.secret(f"database-{name}"))

@@ -1,4 +1,10 @@
-"""The service's database: typed declarative base, one transaction per command, read sessions."""
+"""The service's database: typed declarative base, one transaction per command, read sessions.
+
+What a partner is shown is read behind a seat-belt: on connections of a role that may only read, and
+of which PostgreSQL's row level security shows it the rows that the organisation named on the
+connection may possibly see. The rule compiled into the statement decides; the belt holds if it is
+ever forgotten.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,10 +13,15 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from fastapi import Depends, Request
-from sqlalchemy import DateTime, Enum, Text
+from sqlalchemy import Connection, DateTime, Enum, Text, event
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import DeclarativeBase, Session
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -46,23 +57,44 @@ class Base(DeclarativeBase):
     }
 
 
-class Database:
-    """Owns the pool. `begin` is the unit of work: nobody else commits."""
+# for whom a connection reads, as the policies of row level security ask it: `svckit.migrate.belt`
+ORGANISATION = "careloop.organisation"
+_NAME = f"SELECT set_config('{ORGANISATION}', $1, false)"
 
-    def __init__(self, url: str, pool_size: int = 16) -> None:
+
+class _Belted(Session):
+    """Tells PostgreSQL for which organisation it reads, before it asks anything."""
+
+
+@event.listens_for(_Belted, "after_begin")
+def _fasten(session: Session, _: object, connection: Connection) -> None:
+    told, organisation = connection.info, session.info[ORGANISATION]
+    if told.get(ORGANISATION) == organisation:
+        return
+    # nobody knows what holds while the answer is on its way
+    told.pop(ORGANISATION, None)
+    connection.exec_driver_sql(_NAME, (organisation,))
+    told[ORGANISATION] = organisation
+
+
+class Database:
+    """Owns the pools. `begin` is the unit of work: nobody else commits.
+
+    `partner` is the role that `read_as` reads by; without one the service keeps no partner's rows.
+    """
+
+    def __init__(self, url: str, pool_size: int = 16, partner: str | None = None) -> None:
         self.url = url
-        self.engine = create_async_engine(
-            url.replace("postgresql://", "postgresql+asyncpg://", 1),
-            pool_size=pool_size,
-            max_overflow=4,
-            pool_timeout=10,
-            pool_pre_ping=False,
-            connect_args={"server_settings": {"timezone": "UTC"}},
-        )
+        self.engine = _engine(url, pool_size)
         self._write = async_sessionmaker(self.engine, expire_on_commit=False)
-        self._read = async_sessionmaker(
-            self.engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
-        )
+        self._read = async_sessionmaker(_autocommit(self.engine), expire_on_commit=False)
+        # connections of its own: the role of one never changes
+        self.partner = _engine(url, pool_size, role=partner) if partner else None
+        self._read_as = self._read
+        if self.partner:
+            self._read_as = async_sessionmaker(
+                _autocommit(self.partner), expire_on_commit=False, sync_session_class=_Belted
+            )
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
@@ -76,8 +108,31 @@ class Database:
         async with self._read() as session:
             yield session
 
+    @asynccontextmanager
+    async def read_as(self, organisation_id: str) -> AsyncIterator[AsyncSession]:
+        """Yield the same for what is shown to the organisation: with the seat-belt on."""
+        async with self._read_as(info={ORGANISATION: organisation_id}) as session:
+            yield session
+
     async def dispose(self) -> None:
         await self.engine.dispose()
+        if self.partner:
+            await self.partner.dispose()
+
+
+def _engine(url: str, pool_size: int, **server_settings: str) -> AsyncEngine:
+    return create_async_engine(
+        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        pool_size=pool_size,
+        max_overflow=4,
+        pool_timeout=10,
+        pool_pre_ping=False,
+        connect_args={"server_settings": {"timezone": "UTC", **server_settings}},
+    )
+
+
+def _autocommit(engine: AsyncEngine) -> AsyncEngine:
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @asynccontextmanager
@@ -91,7 +146,7 @@ async def taken_back(tx: AsyncSession) -> AsyncIterator[None]:
 
 
 async def _read(request: Request) -> AsyncIterator[AsyncSession]:
-    async with request.app.state.db.read() as session:
+    async with request.app.state.db.read_as(request.state.organisation_id) as session:
         yield session
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from svckit.db import Read
+from svckit.db import Database
 from svckit.errors import NotFound
 from svckit.identity import Caller, requires
 
@@ -23,11 +23,12 @@ async def describe_row(
     request: Request,
     row_id: Annotated[str, Path(max_length=64)],
     _: Annotated[Caller, Depends(requires(SCOPE))],
-    session: Read,
 ) -> Response:
     """Describe a row of this service, whoever may see it."""
     describe: Describe = request.app.state.running.service.describe
-    found = await describe(session, row_id)
+    db: Database = request.app.state.db
+    async with db.read() as session:
+        found = await describe(session, row_id)
     if found is None:
         raise NotFound
     return Response(

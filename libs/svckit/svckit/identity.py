@@ -161,6 +161,7 @@ def requires(scope: str) -> Callable[..., Awaitable[Caller]]:
         verify: Verify = request.app.state.verify
         found = await verify(token)
         disclosure.bind(found.organisation_id)
+        request.state.organisation_id = found.organisation_id
         if scope not in found.scopes:
             raise Forbidden(f"The scope {scope} is needed.", code="insufficient-scope")
         await request.app.state.rights.look()

@@ -4,16 +4,16 @@ Services refuse to start behind the schema they need, and never migrate themselv
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from alembic import command, context
+from alembic import command, context, op
 from alembic.config import Config
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from svckit import revisions
-from svckit.db import Database
+from svckit.db import ORGANISATION, Database
 
 _LOCK = 7_412_001  # any constant of ours: one migration of a database at a time
 
@@ -76,3 +76,53 @@ async def _at_head(package: Path, url: str) -> bool:
         return await revisions.current(db) == revisions.head(package)
     finally:
         await db.dispose()
+
+
+# asked once for a statement, not once a row; never set is null, which no row equals
+READER = f"(SELECT current_setting('{ORGANISATION}', true))"
+_ROLE = """
+DO $belt$
+DECLARE owner name := (SELECT pg_get_userbyid(relowner) FROM pg_class
+                       WHERE oid = to_regclass('alembic_version'));
+BEGIN
+    BEGIN
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
+            CREATE ROLE {role} NOLOGIN;
+        END IF;
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN  -- another database was first
+    END;
+    IF NOT pg_has_role(owner, '{role}', 'MEMBER') THEN
+        EXECUTE format('GRANT {role} TO %I', owner);
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE insufficient_privilege USING MESSAGE = format(
+        'as an administrator, run: CREATE ROLE {role} NOLOGIN; GRANT {role} TO %I', owner);
+END $belt$
+"""
+_BELT = """
+DO $belt$
+DECLARE owner name := (SELECT pg_get_userbyid(relowner) FROM pg_class
+                       WHERE oid = to_regclass('{table}'));
+BEGIN
+    ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+    ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
+    DROP POLICY IF EXISTS owner ON {table};
+    DROP POLICY IF EXISTS partner ON {table};
+    EXECUTE format('CREATE POLICY owner ON {table} TO %I USING (true)', owner);
+    CREATE POLICY partner ON {table} FOR SELECT TO {role} USING ({rows});
+    GRANT SELECT ON {table} TO {role};
+END $belt$
+"""
+
+
+def belt(role: str, rows: Mapping[str, str]) -> None:
+    """In a revision: let `role` read these tables, of each the rows that meet its condition.
+
+    A condition is true of every row that the rule could show the organisation `READER`, and may be
+    true of more. A table that is not named stays closed. The role can neither write nor log in; it
+    is made where the migration may make roles. Repeatable, to change a condition.
+    """
+    op.execute(_ROLE.format(role=role))
+    op.execute(f"GRANT USAGE ON SCHEMA public TO {role}")
+    for table, condition in rows.items():
+        op.execute(_BELT.format(table=table, role=role, rows=condition))

@@ -14,8 +14,8 @@ from sqlalchemy.exc import InterfaceError as DBAPIInterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from svckit.errors import BadRequest, CareloopError, FieldError, Invalid, Unavailable
-from svckit.rights import REFUSAL, RightsStale
+from svckit.errors import BadRequest, CareloopError, FieldError, Invalid, NotFound, Unavailable
+from svckit.rights import REFUSAL, RightsStale, is_stale
 from svckit.telemetry import trace_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -128,7 +128,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(CareloopError)
     async def _known(_: Request, error: CareloopError) -> Response:
-        return render(error)
+        # that nothing was found is itself decided by rights
+        unknown = isinstance(error, NotFound) and is_stale()
+        return render(RightsStale() if unknown else error)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> Response:

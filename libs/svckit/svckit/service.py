@@ -67,6 +67,8 @@ class Service:
     owner_of: OwnerOf | None = None
     # what a row is, for who explains the decision about it
     describe: Describe | None = None
+    # the role of the database that partners' reads run as: `svckit.migrate.belt`
+    partner: str | None = None
 
     @property
     def internal(self) -> Sequence[APIRouter]:
@@ -104,7 +106,7 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
         openapi_url=None,
         separate_input_output_schemas=False,
     )
-    db = Database(settings.database_url, settings.pool_size)
+    db = Database(settings.database_url, settings.pool_size, service.partner)
     running = Running(service, settings, db, rights_of(service, db))
     app.state.running = running
     app.state.db = running.db

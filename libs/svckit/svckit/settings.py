@@ -25,7 +25,8 @@ class ServiceSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = 8000
-    # connections to PostgreSQL; fewer than the concurrent requests queue unfairly
+    # connections to PostgreSQL, and as many again for partners' reads; fewer than the concurrent
+    # requests queue unfairly
     pool_size: int = Field(default=16, ge=2)
     # a JSON body above this is refused with 413
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)

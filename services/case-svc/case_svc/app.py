@@ -26,6 +26,7 @@ SERVICE = Service(
     marks=True,
     owner_of=owner_of,
     describe=describe,
+    partner="case_svc_partner",
 )
 
 

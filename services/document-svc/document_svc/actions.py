@@ -251,20 +251,23 @@ async def withdraw(
     return document
 
 
-async def disclose(
-    tx: AsyncSession, caller: Caller, document_id: str, number: int | None
+async def readable(
+    session: AsyncSession, caller: Caller, document_id: str, number: int | None
 ) -> tuple[Document, Content]:
-    """Return a content that is about to leave, with the audit row of its leaving.
+    """Return a document and one content of it that the caller may read.
 
     Raises NotFound, ContentMissing for the custodian of a document without content.
     """
-    document, _ = await queries.get(tx, caller, document_id)
+    document, _ = await queries.get(session, caller, document_id)
     domain.require_content(document.status)
-    content = await queries.get_content(tx, document, number)
+    return document, await queries.get_content(session, document, number)
+
+
+async def leave(tx: AsyncSession, caller: Caller, content: Content) -> None:
+    """Record that a content is about to leave; once this is committed it may."""
     await audit.record(
-        tx, caller, action="document.read", resource=document.id, version=content.number
+        tx, caller, action="document.read", resource=content.document_id, version=content.number
     )
-    return document, content
 
 
 async def know_case(tx: AsyncSession, *, case_id: str, custodian_id: str, person_id: str) -> None:

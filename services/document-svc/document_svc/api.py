@@ -194,7 +194,7 @@ async def put_content(
     limit = settings.max_content_bytes
     db: Database = request.app.state.db
     # no connection is held while the bytes arrive: slow senders must not empty the pool
-    async with db.read() as session:
+    async with db.read_as(caller.organisation_id) as session:
         upload = await actions.expect(
             session,
             caller,
@@ -237,9 +237,11 @@ async def get_content(
 ) -> Response:
     """Download a content, whole or one range of it."""
     db: Database = request.app.state.db
+    async with db.read_as(caller.organisation_id) as session:
+        document, content = await actions.readable(session, caller, document_id, version)
+        consent = await reply.consent_of(session, caller, document)
     async with db.begin() as tx:
-        document, content = await actions.disclose(tx, caller, document_id, version)
-        consent = await reply.consent_of(tx, caller, document)
+        await actions.leave(tx, caller, content)
     headers = reply.content_headers(document, content, consent)
     if domain.is_same(headers["ETag"], request.headers.get("if-none-match")):
         return Response(status_code=304, headers=reply.validators(headers))

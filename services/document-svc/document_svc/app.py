@@ -61,6 +61,7 @@ SERVICE = service.Service(
     wrap=_with_storage,
     owner_of=queries.owner_of,
     describe=queries.describe,
+    partner="document_svc_partner",
 )
 
 

@@ -31,6 +31,7 @@ SERVICE = service.Service(
     rules=following.of_replica,
     workers=(deliver.run,),
     wrap=_with_feed,
+    partner="notify_svc_partner",
 )
 
 

@@ -94,7 +94,7 @@ class Feed:
     ) -> FeedPage:
         at = after
         for _ in range(_WINDOWS):
-            async with self._db.read() as session:
+            async with self._db.read_as(caller.organisation_id) as session:
                 last = await queries.head(session, caller.organisation_id)
                 found = await queries.window(session, caller, after=at, limit=limit, kinds=kinds)
             seen = [row for row in found.rows if row.visible]

@@ -24,6 +24,7 @@ SERVICE = Service(
     rules=following.of_replica,
     owner_of=owner_of,
     describe=describe,
+    partner="referral_svc_partner",
 )
 
 

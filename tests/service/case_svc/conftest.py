@@ -1,6 +1,5 @@
 """A clinic with a person and a case, partners with grants, and everybody's client."""
 
-import contextlib
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,11 +8,13 @@ import pytest_asyncio
 from case_svc.app import create_app
 from case_svc.consumer import HANDLERS
 from case_svc.settings import Settings
-from sqlalchemy import event, text
+from sqlalchemy import text
 from svckit import testing
 from svckit.clock import now
 from svckit.cloudevents import Received
 from svckit.ids import new_id
+
+from tests.statements import collected
 
 SERVICE = "case-svc"
 PURPOSE = {"clinic": "TREAT", "social-service": "COC", "payer": "HOPERAT", "coordinator": "COC"}
@@ -212,20 +213,9 @@ class World:
         async with self.db.read() as session:
             return (await session.execute(text(statement), values)).all()
 
-    @contextlib.contextmanager
     def statements(self):
         """Collect the SQL that runs within."""
-        seen = []
-
-        def note(_connection, _cursor, statement, *_):
-            seen.append(statement)
-
-        engine = self.db.engine.sync_engine
-        event.listen(engine, "before_cursor_execute", note)
-        try:
-            yield seen
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
+        return collected(self.db)
 
 
 def pytest_collection_modifyitems(items):

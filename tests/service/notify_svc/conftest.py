@@ -12,12 +12,13 @@ from notify_svc.app import create_app
 from notify_svc.consumer import HANDLERS
 from notify_svc.deliver.loop import Loop
 from notify_svc.settings import Settings
-from sqlalchemy import event as sql_event
 from sqlalchemy import text
 from svckit.clock import now
 from svckit.cloudevents import Received
 from svckit.ids import new_id
 from svckit.telemetry import traceparent
+
+from tests.statements import collected
 
 SERVICE = "notify-svc"
 PURPOSE = {"clinic": "TREAT", "social-service": "COC", "payer": "HOPERAT", "coordinator": "COC"}
@@ -215,20 +216,9 @@ class World:
         async with self.db.begin() as tx:
             return await tx.execute(text(statement), values)
 
-    @contextlib.contextmanager
     def statements(self):
         """Count what is sent to the database."""
-        sent = []
-
-        def note(_, __, statement, *___):
-            sent.append(statement)
-
-        engine = self.db.engine.sync_engine
-        sql_event.listen(engine, "before_cursor_execute", note)
-        try:
-            yield sent
-        finally:
-            sql_event.remove(engine, "before_cursor_execute", note)
+        return collected(self.db)
 
 
 @pytest.fixture

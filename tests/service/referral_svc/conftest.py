@@ -1,6 +1,5 @@
 """A network in the service's own replica: a clinic with a case, partners, agreements; clients."""
 
-import contextlib
 from datetime import timedelta
 from types import SimpleNamespace
 from uuid import uuid4
@@ -10,10 +9,12 @@ import pytest
 from referral_svc.app import create_app
 from referral_svc.consumer import HANDLERS
 from referral_svc.settings import Settings
-from sqlalchemy import event, text
+from sqlalchemy import text
 from svckit.clock import now
 from svckit.cloudevents import Received
 from svckit.ids import new_id
+
+from tests.statements import collected
 
 SERVICE = "referral-svc"
 PURPOSE = {"clinic": "TREAT", "social-service": "COC", "payer": "HOPERAT", "coordinator": "COC"}
@@ -187,20 +188,9 @@ class World:
         async with self.db.read() as session:
             return await session.scalar(text(statement), values)
 
-    @contextlib.contextmanager
     def statements(self):
         """Collect the SQL that runs within."""
-        seen = []
-
-        def note(_connection, _cursor, statement, *_):
-            seen.append(statement)
-
-        engine = self.db.engine.sync_engine
-        event.listen(engine, "before_cursor_execute", note)
-        try:
-            yield seen
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
+        return collected(self.db)
 
 
 @pytest.fixture
