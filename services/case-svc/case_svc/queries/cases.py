@@ -44,7 +44,7 @@ from case_svc.queries.visible import (
 
 P = ParamSpec("P")
 _ASKED = bindparam("case_id", type_=CaseFile.id.type)
-_AFTER_ALL = "~"  # every id sorts before it
+AFTER_ALL = "~"  # every id sorts before it
 
 
 def kept(build: Callable[P, Select[Any]]) -> Callable[P, Select[Any]]:
@@ -84,7 +84,7 @@ class CaseFilter:
 
 async def get_case(tx: AsyncSession, caller: Caller, case_id: str) -> Seen[CaseFile]:
     """Return the case. Raises NotFound, also when it is not the caller's to see."""
-    return Seen(*await _first(tx, _readable(_reader(caller)), case_id))
+    return Seen(*await _first(tx, _readable(reader_of(caller)), case_id))
 
 
 async def lock_case(tx: AsyncSession, caller: Caller, case_id: str) -> Seen[CaseFile]:
@@ -107,7 +107,7 @@ async def list_cases(
     tx: AsyncSession, caller: Caller, wanted: CaseFilter, after: str | None, limit: int
 ) -> Sequence[Seen[CaseFile]]:
     """Return up to `limit` cases, newest first, after the case of that id."""
-    rows = await tx.execute(_page(_reader(caller), wanted, limit), {"after": after or _AFTER_ALL})
+    rows = await tx.execute(_page(reader_of(caller), wanted, limit), {"after": after or AFTER_ALL})
     return [Seen(*row) for row in rows]
 
 
@@ -142,7 +142,7 @@ async def phases_of(tx: AsyncSession, case_ids: Collection[str]) -> Sequence[Cas
 
 async def count_rows(tx: AsyncSession, caller: Caller, file: CaseFile) -> dict[str, int]:
     """Return the counts of rows of the case that the caller sees, in one statement."""
-    row = await _first(tx, _counts(_reader(caller)), file.id)
+    row = await _first(tx, _counts(reader_of(caller)), file.id)
     return dict(zip(row._fields, row, strict=True))
 
 
@@ -174,7 +174,8 @@ async def _first(tx: AsyncSession, statement: Select[Any], case_id: str) -> Any:
     return row
 
 
-def _reader(caller: Caller) -> Organisation:
+def reader_of(caller: Caller) -> Organisation:
+    """Return what of the caller a decision depends on: by it statements are kept."""
     return Organisation(caller.organisation_id, caller.kind, caller.purpose)
 
 

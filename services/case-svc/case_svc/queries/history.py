@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sharing import sql
+from sharing import Organisation, Reader, sql
 from sqlalchemy import (
     ColumnElement,
     DateTime,
@@ -53,6 +53,7 @@ from case_svc.models import (
 )
 from case_svc.models.base import InCase, Versioned
 from case_svc.queries import cases
+from case_svc.queries.cases import kept
 from case_svc.queries.visible import (
     Seen,
     case_mask,
@@ -64,6 +65,7 @@ from case_svc.queries.visible import (
 Row = TypeVar("Row", bound=InCase)
 Kept = TypeVar("Kept", bound=Versioned)
 _AT = bindparam("as_of", type_=DateTime(timezone=True))
+_ASKED = bindparam("case_id", type_=CaseFile.id.type)
 _LOST = -1
 _ROWS: tuple[type[InCase], ...] = (
     *(Activity, Assessment, Decision, ExternalNumber, Goal),
@@ -124,19 +126,24 @@ async def get_case(
     tx: AsyncSession, caller: Caller, case_id: str, as_of: datetime
 ) -> Seen[CaseFile]:
     """Return the case as it was. Raises NotFound, also before it was opened; NotKept."""
-    seen = sql.lateral(case_mask(caller, _PROTECTED[CaseFile.__tablename__]))
+    given = {"case_id": case_id, "as_of": as_of}
+    row = (await tx.execute(_case(cases.reader_of(caller)), given)).first()
+    if row is None:
+        raise NotFound
+    return _then(*row)
+
+
+@kept
+def _case(reader: Organisation) -> Select[Any]:
+    seen = sql.lateral(case_mask(reader, _PROTECTED[CaseFile.__tablename__]))
     past = _PAST[CaseFile.__tablename__]
-    statement = (
+    return (
         select(CaseFile, past.c.state, _is_lost(CaseFile), seen.c.mask, CaseFile.person_id)
         .select_from(CaseFile)
         .outerjoin(past, true())
         .join(seen, true())
-        .where(CaseFile.id == case_id, CaseFile.created_at <= _AT, shows_case(seen.c.mask))
+        .where(CaseFile.id == _ASKED, CaseFile.created_at <= _AT, shows_case(seen.c.mask))
     )
-    row = (await tx.execute(statement, {"as_of": as_of})).first()
-    if row is None:
-        raise NotFound
-    return _then(*row)
 
 
 async def find_case(
@@ -198,27 +205,34 @@ async def count_rows(
     tx: AsyncSession, caller: Caller, case_id: str, as_of: datetime
 ) -> dict[str, int]:
     """Return the counts of rows as they were, of those that the caller sees. Raises NotKept."""
+    given = {"case_id": case_id, "as_of": as_of}
+    row = (await tx.execute(_counts(cases.reader_of(caller)), given)).one()
+    if _LOST in row:
+        raise NotKept
+    return dict(zip(row._fields, row, strict=True))
+
+
+@kept
+def _counts(reader: Organisation) -> Select[Any]:
     counted: dict[str, tuple[type[InCase], str | None, Sequence[StrEnum]]] = {
         "needs_open": (Need, "status", [NeedStatus.OPEN, NeedStatus.IN_PROGRESS]),
         "tasks_open": (Task, "status", sorted(OPEN)),
         "goals": (Goal, "lifecycle_status", [*set(GoalStatus) - {GoalStatus.ENTERED_IN_ERROR}]),
         "notes": (Note, None, ()),
     }
-    columns = []
+    columns: list[Any] = []
     for name, (model, column, values) in counted.items():
         which = _was(model, column).in_([each.value for each in values]) if column else true()
         rows = (
-            _visible(caller, model, which.label("counts"), _is_lost(model).label("lost"))
-            .where(model.case_id == case_id)
+            _visible(reader, model, which.label("counts"), _is_lost(model).label("lost"))
+            .where(model.case_id == _ASKED)
             .subquery()
         )
         count = func.count().filter(rows.c.counts)
-        kept = case((func.bool_or(rows.c.lost), literal(_LOST)), else_=count)
-        columns.append(select(kept).scalar_subquery().label(name))
-    row = (await tx.execute(select(*columns), {"as_of": as_of})).one()
-    if _LOST in row:
-        raise NotKept
-    return dict(zip(counted, row, strict=True))
+        told = case((func.bool_or(rows.c.lost), literal(_LOST)), else_=count)
+        columns.append(select(told).scalar_subquery().label(name))
+    found: Select[Any] = select(*columns)
+    return found
 
 
 def _kept(caller: Caller, model: type[InCase], case_id: str) -> Select[Any]:
@@ -227,7 +241,7 @@ def _kept(caller: Caller, model: type[InCase], case_id: str) -> Select[Any]:
     return statement.where(model.case_id == case_id)
 
 
-def _visible(caller: Caller, model: type[InCase], *what: Any) -> Select[Any]:
+def _visible(caller: Reader, model: type[InCase], *what: Any) -> Select[Any]:
     seen = sql.lateral(row_mask(caller, model, _PROTECTED[model.__tablename__]))
     needed = type_coerce(model.classes, Integer).op("|")(
         func.coalesce(cast(_state(model, "classes"), Integer), 0)

@@ -4,15 +4,15 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sharing import sql
-from sqlalchemy import ColumnElement, Select, select, true
+from sharing import Organisation, Reader, sql
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
 from svckit.identity import Caller
 
 from case_svc.models import CaseFile, TimelineEntry
 from case_svc.models.base import InCase
-from case_svc.queries.cases import get_case
+from case_svc.queries.cases import AFTER_ALL, get_case, kept, reader_of
 from case_svc.queries.visible import Seen, row_mask, shows_row
 
 Row = TypeVar("Row", bound=InCase)
@@ -100,17 +100,23 @@ async def rows_of(
     limit: int,
 ) -> Sequence[Seen[Any]]:
     """Return up to `limit` rows of cases that the caller sees, newest case and row first."""
-    statement = (
-        _visible(caller, model, model.case_id.in_(case_ids))
+    statement = _of_cases(reader_of(caller), model)
+    given = {"case_ids": list(case_ids), "after": after or AFTER_ALL, "limit": limit}
+    return [Seen(*row) for row in (await tx.execute(statement, given))]
+
+
+@kept
+def _of_cases(reader: Organisation, model: Any) -> Select[Any]:
+    after = bindparam("after", type_=CaseFile.id.type)
+    asked = bindparam("case_ids", type_=CaseFile.id.type, expanding=True)
+    return (
+        _visible(reader, model, and_(model.case_id.in_(asked), model.id < after))
         .order_by(model.case_id.desc(), model.id.desc())
-        .limit(limit)
+        .limit(bindparam("limit", type_=Integer))
     )
-    if after:
-        statement = statement.where(model.id < after)
-    return [Seen(*row) for row in (await tx.execute(statement))]
 
 
-def _visible(caller: Caller, model: Any, which: ColumnElement[bool]) -> Select[Any]:
+def _visible(caller: Reader, model: Any, which: ColumnElement[bool]) -> Select[Any]:
     seen = sql.lateral(row_mask(caller, model))
     return (
         select(model, seen.c.mask, CaseFile.person_id)
