@@ -4,6 +4,7 @@
     python tests/bench/gateway_hop.py proxy PORT SERVICE_PORT
     python tests/bench/gateway_hop.py rate PORT REQUEST_FILE CONNECTIONS PER_SECOND SECONDS
     python tests/bench/gateway_hop.py most PORT REQUEST_FILE CONNECTIONS SECONDS
+    python tests/bench/gateway_hop.py each PORT REQUESTS_FILE CONNECTIONS
 
 The load is Python as well: it paces requests by a timerfd, since event loops round to milliseconds,
 and measures from the write of a request to the last byte of its answer.
@@ -14,6 +15,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import sys
 import time
 from collections import deque
@@ -27,6 +29,7 @@ _ANSWER = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY)
 ) + BODY
 _END = b"\r\n\r\n"
+_LENGTH = re.compile(rb"(?i)content-length: (\d+)")
 
 
 class Service(asyncio.Protocol):
@@ -69,6 +72,47 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         self._done(self, None)
+
+
+class Once(Connection):
+    """Sends requests that are good for one time; answers have any length."""
+
+    def ask(self, request: bytes) -> None:
+        self._request = request
+        self.send()
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        head, end, body = self._got.partition(_END)
+        if not end or len(body) < int(_LENGTH.findall(head)[0]):
+            return
+        assert head.startswith(b"HTTP/1.1 200"), self._got[:400]
+        self._got = b""
+        self._done(self, time.perf_counter() - self._started)
+
+
+async def each(port: int, requests: bytes, connections: int) -> list[float]:
+    """Send each of the requests, which the file holds as a JSON list, once."""
+    took: list[float] = []
+    asked = [request.encode() for request in json.loads(requests)]
+    rest = iter(asked)
+    finished = asyncio.Event()
+
+    def done(connection: Once, seconds: float | None) -> None:
+        if seconds is None:
+            return
+        took.append(seconds)
+        if request := next(rest, None):
+            connection.ask(request)
+        elif len(took) == len(asked):
+            finished.set()
+
+    loop = asyncio.get_running_loop()
+    for _ in range(connections):
+        _, connection = await loop.create_connection(lambda: Once(b"", done), "127.0.0.1", port)
+        connection.ask(next(rest))
+    await asyncio.wait_for(finished.wait(), 120)
+    return took
 
 
 async def _connected(port: int, request: bytes, count: int, done: Any) -> list[Connection]:
@@ -187,7 +231,7 @@ def main(role: str, port: int, *more: str) -> None:
         _proxy(port, int(more[0]))
     else:
         request, (connections, *numbers) = Path(more[0]).read_bytes(), more[1:]
-        send: Any = rate if role == "rate" else most
+        send: Any = {"rate": rate, "most": most, "each": each}[role]
         took = uvloop.run(send(port, request, int(connections), *map(float, numbers)))
         json.dump(sorted(took), sys.stdout)
 

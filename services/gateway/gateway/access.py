@@ -8,18 +8,19 @@ import re
 import sys
 import time
 from asyncio import TimerHandle, get_running_loop
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
 
 import orjson
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from prometheus_client import Histogram
+from prometheus_client import REGISTRY, Metric
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 from svckit.clock import now
 
-_SECONDS = Histogram(
-    "careloop_gateway_request_seconds",
-    "Time of a request at the edge, by resource and service",
-    ["service", "resource", "method", "status"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # W3C Trace Context s3.2, without its ids of zeros
 _PARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _IDS = RandomIdGenerator()
@@ -34,13 +35,13 @@ class Sampler:
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second
-        self._left = float(per_second * _BURST_S)
+        self._left = self._most = float(per_second * _BURST_S)
         self._at = time.monotonic()
 
     def __call__(self) -> bool:
         at = time.monotonic()
         gained = (at - self._at) * self._per_second
-        self._left = min(self._left + gained, float(self._per_second * _BURST_S))
+        self._left = min(self._left + gained, self._most)
         self._at = at
         if self._left < 1:
             return False
@@ -50,7 +51,7 @@ class Sampler:
 
 def unsampled(parent: bytes) -> bytes:
     """Return the traceparent of a request without a span, in the caller's trace if it names one."""
-    found = _PARENT.fullmatch(parent)
+    found = _PARENT.fullmatch(parent) if parent else None
     trace = found[1] if found else b"%032x" % _IDS.generate_trace_id()
     return b"00-%b-%016x-00" % (trace, _IDS.generate_span_id())
 
@@ -106,16 +107,33 @@ class Lines:
             sys.stderr.flush()
 
 
-class Seconds:
-    """The histogram's children by their labels: looking them up anew costs more than observing."""
+class Seconds(Collector):
+    """How long requests took, as a histogram: the client library's own locks for each figure."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str, str, int], Histogram] = {}
+        # by labels: how many took up to each bound, how many longer, and all their seconds
+        self._taken: dict[tuple[str, str, str, int], list[float]] = {}
 
     def observe(self, method: str, resource: str, service: str, status: int, took_s: float) -> None:
-        labels = (method, resource, service, status)
-        found = self._known.get(labels)
-        if found is None:
-            found = _SECONDS.labels(service, resource, method, str(status))
-            self._known[labels] = found
-        found.observe(took_s)
+        labels = (service, resource, method, status)
+        taken = self._taken.get(labels)
+        if taken is None:
+            taken = self._taken[labels] = [0.0] * (len(_BUCKETS) + 2)
+        taken[bisect_left(_BUCKETS, took_s)] += 1
+        taken[-1] += took_s
+
+    def collect(self) -> Iterator[Metric]:
+        found = HistogramMetricFamily(
+            "careloop_gateway_request_seconds",
+            "Time of a request at the edge, by resource and service",
+            labels=("service", "resource", "method", "status"),
+        )
+        bounds = (*map(floatToGoString, _BUCKETS), "+Inf")
+        for labels, taken in list(self._taken.items()):
+            counts = zip(bounds, accumulate(taken[:-1]), strict=True)
+            found.add_metric([str(each) for each in labels], list(counts), taken[-1])
+        yield found
+
+
+SECONDS = Seconds()
+REGISTRY.register(SECONDS)

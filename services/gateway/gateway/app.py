@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from sharing.following import Following
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 from svckit import service
 from svckit.identity import Verify
 from svckit.service import Running, Service
@@ -16,6 +16,7 @@ from gateway.edge import Edge
 from gateway.ledger import sealing
 from gateway.ledger.recording import Recorder
 from gateway.ledger.writer import Writer
+from gateway.possession import Possession
 from gateway.protocol import HardenedProtocol
 from gateway.queries import policies
 from gateway.remote_keys import RemoteKeys
@@ -38,16 +39,16 @@ def _wrap(app: FastAPI, running: Running) -> ASGIApp:
     app.state.remote_keys = RemoteKeys(allow_private=running.settings.allow_private_jwks)
     app.state.describing = Describing(running.settings, app.state.verify)
     writer = app.state.ledger = Writer(running.settings.database_url)
-    edge = Edge(app, running.db, running.settings, app.state.verify, Recorder(writer))
-
-    async def recorded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            async with writer.running():
-                await edge(scope, receive, send)
-        else:
-            await edge(scope, receive, send)
-
-    return recorded
+    tokens: Tokens = app.state.verify
+    possession = app.state.possession = Possession(running.db, running.settings, tokens)
+    return Edge(
+        app,
+        running.db,
+        running.settings,
+        tokens=tokens,
+        possession=possession,
+        recorder=Recorder(writer),
+    )
 
 
 SERVICE = Service(

@@ -1,17 +1,70 @@
 """How an answer is written: uvicorn's cycle, with its head and the first of its body in one write."""
 
-from collections.abc import Iterable
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 _NO_BODY = frozenset({204, 304})
+
+
+class Door(Protocol):
+    """The application, which can answer some requests without a task."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    def quick(self, cycle: "Cycle") -> bool:
+        """Tell whether the request is taken; it is answered later with `Cycle.answer`."""
 
 
 class Cycle(RequestResponseCycle):
     """One request and its answer. A header that would split the answer in two is an error."""
 
-    _held = b""
+    # wider than uvicorn's own type of it, as ASGI has it
+    scope: Any
+
+    def __init__(self, scope: Any, protocol: HttpToolsProtocol, *, keep_alive: bool) -> None:
+        self._protocol = protocol
+        super().__init__(
+            scope,
+            protocol.transport,
+            protocol.flow,
+            protocol.logger,
+            protocol.access_logger,
+            access_log=False,
+            default_headers=protocol.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=protocol.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=protocol.on_response_complete,
+        )
+        self._held = b""
+
+    @property
+    def held_up(self) -> bool:
+        """Whether the partner does not take what was written: who sends more has to wait."""
+        return self.flow.write_paused
+
+    def run(self, app: Callable[[Any, Any, Any], Awaitable[None]]) -> None:
+        """Let the application answer in a task of its own."""
+        self._protocol._start_asgi_task(self, app)  # noqa: SLF001  # uvicorn's own way to begin one
+
+    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Write a whole answer; one that is not what its head says ends the connection."""
+        if self.disconnected:
+            return
+        self.response_started = True
+        try:
+            self.transport.write(self._head(status, headers) + self._framed(body, more=False))
+            self._end()
+        except RuntimeError:
+            self.logger.exception("The answer cannot be sent.")
+            self.transport.close()
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start" and not self.response_started:
@@ -43,23 +96,20 @@ class Cycle(RequestResponseCycle):
         self.on_response()
 
     def _head(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> bytes:
-        lines = [STATUS_LINE[status]]
-        closes = False
-        for name, value in (*self.default_headers, *given):
-            if name == b"content-length" and self.chunked_encoding is None:
-                self.expected_content_length = int(value)
-                self.chunked_encoding = False
-            elif name == b"transfer-encoding" and value.lower() == b"chunked":
-                self.expected_content_length = 0
-                self.chunked_encoding = True
-            elif name == b"connection" and b"close" in value.lower():
-                self.keep_alive = False
-                closes = True
-            lines.append(b"%b: %b\r\n" % (name, value))
-        if not self.keep_alive and not closes:
+        fields = [*self.default_headers, *given]
+        lines = [b"%b: %b\r\n" % pair for pair in fields]
+        said = dict(fields)
+        length = said.get(b"content-length")
+        if said.get(b"transfer-encoding", b"").lower() == b"chunked":
+            self.chunked_encoding = True
+        elif length is not None:
+            self.chunked_encoding = False
+            self.expected_content_length = int(length)
+        if b"close" in said.get(b"connection", b"").lower():
+            self.keep_alive = False
+        elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
-        bodiless = self.scope["method"] == "HEAD" or status in _NO_BODY
-        if bodiless:
+        if self.scope["method"] == "HEAD" or status in _NO_BODY:
             self.expected_content_length = 0
         elif self.chunked_encoding is None:
             self.chunked_encoding = True
@@ -67,7 +117,7 @@ class Cycle(RequestResponseCycle):
         head = b"".join(lines)
         if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
             raise RuntimeError("A header's value holds a line break.")
-        return head + b"\r\n"
+        return b"%b%b\r\n" % (STATUS_LINE[status], head)
 
     def _framed(self, part: bytes, *, more: bool) -> bytes:
         if self.scope["method"] == "HEAD":

@@ -3,10 +3,11 @@
 Nothing here knows a person or a row. What a caller may see is decided in the services.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
+from typing import cast
 
 from opentelemetry.trace import SpanKind
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,9 +22,10 @@ from svckit.errors import (
 from svckit.telemetry import continue_from, span, traceparent
 
 from gateway import access, body, domain, proxy
+from gateway.cycle import Cycle
 from gateway.exchange import Exchange
 from gateway.hosts import Hosts
-from gateway.ledger.recording import REFUSED, Before, Held
+from gateway.ledger.recording import REFUSED, Before, Held, Recorder
 from gateway.limits import CONNECTIONS, Quotas, TokenLimit
 from gateway.overrides import followed
 from gateway.possession import Possession
@@ -33,6 +35,8 @@ from gateway.tokens import Session, Tokens
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="careloop"'}
 _SCHEMES = ("bearer", "dpop")
+# in a request's scope: whether it gets a span
+_SAMPLED = "careloop.sampled"
 TOKEN_PATH = "/oauth/token"  # noqa: S105  # a path
 
 
@@ -56,14 +60,6 @@ class Answered:
     internal: Mapping[bytes, bytes]
 
 
-# awaited between a service's answer and its first byte to the partner; what it raises is answered
-Record = Callable[[Answered], Awaitable[None]]
-
-
-async def _record_nothing(_: Answered) -> None:
-    return
-
-
 class Edge:
     """The outer application: `app` answers what is ours, the proxy the rest."""
 
@@ -72,19 +68,20 @@ class Edge:
         app: ASGIApp,
         db: Database,
         settings: Settings,
+        *,
         tokens: Tokens,
-        record: Record = _record_nothing,
+        possession: Possession,
+        recorder: Recorder,
     ) -> None:
         self._app = app
         self._db = db
         self._settings = settings
         self._tokens = tokens
-        self._record = record
-        self._possession = Possession(db, settings, tokens)
+        self._record = recorder
+        self._possession = possession
         self._revocations = Follower(db, tokens.revoked, settings.revocation_poll_s)
         self._proxy = proxy.Proxy(settings)
         self._samples = access.Sampler(settings.traces_per_second)
-        self._seconds = access.Seconds()
         self._lines = access.Lines(settings.log_level)
         self._hosts = Hosts(settings.allowed_hosts, settings.issuer)
         self._quotas = Quotas(
@@ -105,25 +102,86 @@ class Edge:
         elif scope["type"] == "http":
             await self._answer(Exchange(scope, receive, send))
 
+    def quick(self, cycle: Cycle) -> bool:
+        """Ask the service at once, without a task, and answer when it has: most reads are so plain.
+
+        False when anything about it is not, as what is refused: then nothing has happened yet but
+        the choice of its span, and `__call__` begins with the same questions.
+        """
+        cycle.scope[_SAMPLED] = self._samples()
+        if cycle.held_up or cycle.scope[_SAMPLED]:
+            return False
+        exchange = Exchange(cycle.scope, cast("Receive", cycle.receive), cycle.send)
+        try:
+            read = self._plain(exchange)
+        except CareloopError:
+            return False
+        if read is None:
+            return False
+        exchange.trace = access.unsampled(exchange.header(b"traceparent"))
+        read.send(exchange.trace, lambda: self._back(exchange, cycle, read))
+        return True
+
+    def _plain(self, exchange: Exchange) -> proxy.Read | None:
+        """Return a read that can go on, counted in; None when it must wait. Raises CareloopError."""
+        if exchange.method not in domain.READING or exchange.declared != 0:
+            return None
+        route = self._route(exchange)
+        scheme, token = _presented(exchange)
+        session = self._tokens.known(token)
+        if not (route and route.service and session) or session.binding or scheme != "bearer":
+            return None
+        exchange.route, exchange.session = route, session
+        domain.check_scope(route, exchange.method, session.caller.scopes)
+        identity = self._tokens.internal(session, route.service)
+        read = self._proxy.read(route.service, exchange.scope, identity)
+        if read is not None:
+            try:
+                self._enter(exchange, session)
+            except CareloopError:
+                read.drop()
+                raise
+        return read
+
+    def _back(self, exchange: Exchange, cycle: Cycle, read: proxy.Read) -> None:
+        """Answer with what came from the service; by a task when that takes more than a write."""
+        found = None if cycle.held_up else read.whole()
+        if found is None:
+            cycle.run(lambda *_: self._rest(exchange, read))
+            return
+        exchange.status, kept, content = found
+        # first: the answer's end may begin the partner's next request
+        self._leave(exchange)
+        cycle.answer(exchange.status, kept + exchange.extra, content)
+        self._tell(exchange)
+
+    async def _rest(self, exchange: Exchange, read: proxy.Read) -> None:
+        try:
+            await read.finish(exchange.send, self._before(exchange))
+        except CareloopError as error:
+            await exchange.refuse(error)
+        finally:
+            self._leave(exchange)
+            self._tell(exchange)
+
     async def _answer(self, exchange: Exchange) -> None:
-        started = perf_counter()
         parent = exchange.header(b"traceparent")
         try:
-            if self._samples():
+            if exchange.scope.get(_SAMPLED):
                 await self._in_span(exchange, parent)
             else:
                 exchange.trace = access.unsampled(parent)
                 await self._answered(exchange)
         finally:
-            took = perf_counter() - started
-            found = (exchange.method, exchange.resource, exchange.service, exchange.status)
-            self._seconds.observe(*found, took)
-            self._lines.add(
-                *found,
-                organisation_id=exchange.organisation_id,
-                took_s=took,
-                trace=exchange.trace,
-            )
+            self._tell(exchange)
+
+    def _tell(self, exchange: Exchange) -> None:
+        took = perf_counter() - exchange.started
+        found = (exchange.method, exchange.resource, exchange.service, exchange.status)
+        access.SECONDS.observe(*found, took)
+        self._lines.add(
+            *found, organisation_id=exchange.organisation_id, took_s=took, trace=exchange.trace
+        )
 
     async def _in_span(self, exchange: Exchange, parent: bytes) -> None:
         with (
@@ -146,6 +204,28 @@ class Edge:
             await exchange.refuse(error)
 
     async def _handle(self, exchange: Exchange) -> None:
+        route = exchange.route = self._route(exchange)
+        if route is None:
+            await self._ours(exchange, None)
+            return
+        session = exchange.session = await self._authenticated(exchange)
+        before = self._before(exchange)
+        try:
+            domain.check_scope(route, exchange.method, session.caller.scopes)
+        except Forbidden as error:
+            await before(error.status, REFUSED)
+            raise
+        self._enter(exchange, session)
+        try:
+            if route.service is None:
+                await self._ours(exchange, before)
+            else:
+                await self._forwarded(exchange, session, route, before)
+        finally:
+            self._leave(exchange)
+
+    def _route(self, exchange: Exchange) -> domain.Route | None:
+        """Return where the request goes, None to what is open to all. Raises CareloopError."""
         raw_path: bytes = exchange.scope["raw_path"]
         if not domain.is_canonical(raw_path):
             raise BadRequest("The path is not in its canonical form.", code="path-not-canonical")
@@ -155,29 +235,22 @@ class Edge:
         self._hosts.check(exchange.header(b"host"), path)
         if resource := domain.opened(path):
             exchange.resource = resource
-            await self._ours(exchange, None)
-            return
+            return None
         route = domain.route_of(path)
         exchange.resource = f"/v1/{route.resource}"
         exchange.service = route.service or "gateway"
         if exchange.method not in domain.METHODS:
             raise MethodNotAllowed("This method is not offered.", headers={"Allow": _ALLOW})
-        session = await self._authenticated(exchange)
-        before = self._before(exchange, session, route)
-        try:
-            domain.check_scope(route, exchange.method, session.caller.scopes)
-        except Forbidden as error:
-            await before(error.status, REFUSED)
-            raise
+        return route
+
+    def _enter(self, exchange: Exchange, session: Session) -> None:
+        """Count the request in; it must leave. Raises TooManyRequests."""
         caller = session.caller
+        exchange.organisation_id = caller.organisation_id
         exchange.extra += self._quotas.enter(caller.organisation_id, caller.client_id)
-        try:
-            if route.service is None:
-                await self._ours(exchange, before)
-            else:
-                await self._forwarded(exchange, session, route, before)
-        finally:
-            self._quotas.leave(caller.organisation_id)
+
+    def _leave(self, exchange: Exchange) -> None:
+        self._quotas.leave(exchange.organisation_id)
 
     async def _forwarded(
         self, exchange: Exchange, session: Session, route: domain.Route, before: Before
@@ -197,20 +270,18 @@ class Edge:
             before=before,
         )
 
-    def _before(self, exchange: Exchange, session: Session, route: domain.Route) -> Before:
+    def _before(self, exchange: Exchange) -> Before:
         async def before(status: int, internal: Mapping[bytes, bytes]) -> None:
-            if internal:
+            session, route = exchange.session, exchange.route
+            if internal and session and route:
                 with exchange.traced():
                     await self._record(Answered(session, route, exchange.method, status, internal))
 
         return before
 
     async def _authenticated(self, exchange: Exchange) -> Session:
-        """Return the session of the token (RFC 6750 s2.1; the header only), with proof if bound."""
-        scheme, _, token = exchange.header(b"authorization").decode("latin-1").partition(" ")
-        scheme, token = scheme.lower(), token.strip()
-        if scheme not in _SCHEMES or not token:
-            raise Unauthenticated("An access token is needed.", headers=_CHALLENGE)
+        """Return the session of the token, with proof if it is bound. Raises Unauthenticated."""
+        scheme, token = _presented(exchange)
         session = self._tokens.check(token)
         exchange.organisation_id = session.caller.organisation_id
         if session.binding or scheme != "bearer":
@@ -249,11 +320,24 @@ class Edge:
     async def _opened(self) -> AsyncIterator[None]:
         self._proxy.open()
         try:
-            async with self._revocations.running(), followed(self._db, self._quotas):
+            async with (
+                self._record.writer.running(),
+                self._revocations.running(),
+                followed(self._db, self._quotas),
+            ):
                 yield
         finally:
             self._proxy.close()
             self._lines.flush()
+
+
+def _presented(exchange: Exchange) -> tuple[str, str]:
+    """Return scheme and token (RFC 6750 s2.1; the header only). Raises Unauthenticated."""
+    scheme, _, token = exchange.header(b"authorization").decode("latin-1").partition(" ")
+    scheme, token = scheme.lower(), token.strip()
+    if scheme not in _SCHEMES or not token:
+        raise Unauthenticated("An access token is needed.", headers=_CHALLENGE)
+    return scheme, token
 
 
 def _is_dpop(name: bytes, value: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 
 from starlette.types import Message, Receive, Scope, Send
 from svckit.errors import CareloopError
@@ -9,6 +10,8 @@ from svckit.problems import render
 from svckit.telemetry import continue_from, trace_id
 
 from gateway.body import drain
+from gateway.domain import Route
+from gateway.tokens import Session
 
 # what a refused client may still send while it learns so: a large upload's worth, not an endless one
 _DRAIN_BYTES = 256 * 1024 * 1024
@@ -26,6 +29,9 @@ class Exchange:
         self._send = send
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self.method: str = scope["method"]
+        self.started = perf_counter()
+        self.route: Route | None = None
+        self.session: Session | None = None
         self.status = 0
         self.resource = "unmatched"
         self.service = "gateway"
@@ -33,6 +39,11 @@ class Exchange:
         # the traceparent of what is asked of others on this request's behalf
         self.trace = b""
         self.extra: list[tuple[bytes, bytes]] = []
+        # the declared length of the body, 0 for none, None when it comes in chunks
+        length = self._headers.get(b"content-length")
+        self.declared: int | None = int(length) if length else 0
+        if b"transfer-encoding" in self._headers:
+            self.declared = None
         # whether more of the body is to come: to wait for it when it is not would wait for ever
         self._more_body = self.declared != 0
 
@@ -64,14 +75,6 @@ class Exchange:
         """Who holds the connection: a partner, or the proxy in front of us."""
         client = self.scope.get("client")
         return str(client[0]) if client else ""
-
-    @property
-    def declared(self) -> int | None:
-        """The declared length of the body, 0 for none, None when it comes in chunks."""
-        if self.header(b"transfer-encoding"):
-            return None
-        length = self.header(b"content-length")
-        return int(length) if length else 0
 
     async def refuse(self, error: CareloopError) -> None:
         """Answer with the problem; a client in the middle of a large body gets to read it."""

@@ -85,22 +85,27 @@ class Quotas:
         self._organisation = RateLimit(ORGANISATION, max(1, quota // processes), window_s)
         self._client = RateLimit(CLIENT, 1, window_s)
         self._at_a_time = Concurrency(at_a_time)
-        self._policies = f"{self._organisation.policy}, {self._at_a_time.policy}"
+        self._policies = f"{self._organisation.policy}, {self._at_a_time.policy}".encode()
         # requests a window by client, for all processes: see `overrides`
         self.own: Mapping[str, int] = {}
 
     def enter(self, organisation_id: str, client_id: str) -> Fields:
         """Count a request in and return its fields; it must leave. Raises TooManyRequests."""
-        own = self.own.get(client_id)
-        policies = self._policies
-        if own is None:
-            left = self._organisation.take(organisation_id)
-        else:
-            quota = max(1, own // self._processes)
-            left = self._client.take(client_id, quota)
-            policies = f"{self._client.policy_of(quota)}, {self._at_a_time.policy}"
         self._at_a_time.enter(organisation_id)
-        return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", left.encode())]
+        try:
+            policies, left = self._take(organisation_id, client_id)
+        except TooManyRequests:
+            self._at_a_time.leave(organisation_id)
+            raise
+        return [(b"ratelimit-policy", policies), (b"ratelimit", left.encode())]
+
+    def _take(self, organisation_id: str, client_id: str) -> tuple[bytes, str]:
+        own = self.own.get(client_id)
+        if own is None:
+            return self._policies, self._organisation.take(organisation_id)
+        quota = max(1, own // self._processes)
+        policies = f"{self._client.policy_of(quota)}, {self._at_a_time.policy}"
+        return policies.encode(), self._client.take(client_id, quota)
 
     def leave(self, organisation_id: str) -> None:
         self._at_a_time.leave(organisation_id)

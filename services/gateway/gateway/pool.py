@@ -50,14 +50,20 @@ class Pool:
     async def borrow(self) -> Connection:
         """Return a connection that is the caller's until given back. Raises Broken."""
         while True:
-            while self._idle:
-                connection = self._idle.pop()
-                if connection in self._open:
-                    return connection
+            if found := self.take():
+                return found
             if len(self._open) + self._connecting < self._limit:
                 return await self._connect()
             if found := await self._wait():
                 return found
+
+    def take(self) -> Connection | None:
+        """Return an idle connection, likewise until given back; None when there is none."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection in self._open:
+                return connection
+        return None
 
     def give_back(self, connection: Connection) -> None:
         """Take a connection back; one whose answer did not end well is closed."""

@@ -13,7 +13,7 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.certificates import thumbprint
-from gateway.cycle import Cycle
+from gateway.cycle import Cycle, Door
 from gateway.limits import CONNECTIONS
 from gateway.proxy import GONE
 
@@ -21,6 +21,8 @@ HEAD_S = 5.0
 MAX_HEAD = 16 * 1024
 MAX_FIELDS = 64
 MAX_PIPELINED = 16
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+_NEVER = float("inf")
 # fields that mean nothing twice; a second one is somebody's trick
 _ONCE = frozenset(
     {b"host", b"authorization", b"content-type", b"content-length", b"transfer-encoding",
@@ -52,7 +54,15 @@ class HardenedProtocol(HttpToolsProtocol):
         self._unparsed_bytes = 0
         self._refusal: Refusal | None = None
         self._dead = False
-        self._deadline: asyncio.TimerHandle | None = None
+        self._door = cast("Door", self.app)
+        # read, not yet begun
+        self._ready: Cycle | None = None
+        # when the head that is awaited, or the next request, is overdue; one timer a connection
+        # looks, since one a request would cost more than parsing it
+        self._due = _NEVER
+        self._rests = False
+        self._step_s = min(HEAD_S, self.timeout_keep_alive)
+        self._watch: asyncio.TimerHandle | None = None
         self._tls: dict[Any, Any] | None = None
         self._address = ""
 
@@ -64,10 +74,12 @@ class HardenedProtocol(HttpToolsProtocol):
             transport.abort()
             return
         self._tls = _tls_of(transport)
-        self._expect_head()
+        self._due = self.loop.time() + HEAD_S
+        self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_clock()
+        if self._watch is not None:
+            self._watch.cancel()
         CONNECTIONS.leave(self._address)
         if not self._idle:
             # uvicorn's send says nothing of it: who streams an answer looks here
@@ -77,18 +89,27 @@ class HardenedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._dead:
             return
-        self._unset_keepalive_if_required()
+        if self._rests:
+            self._rests, self._due = False, _NEVER
         begun = self._head_begun
+        refusal: Refusal | None = None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             # answered as plain HTTP; on_headers_complete has arranged that nothing follows
-            return
+            pass
         except httptools.HttpParserError:
-            self._refuse(self._refusal or Refusal(HTTPStatus.BAD_REQUEST, "malformed-http"))
+            refusal = self._refusal or Refusal(HTTPStatus.BAD_REQUEST, "malformed-http")
+        if self._ready is not None:
+            # not before all that came is read: what starts here may well answer
+            cycle, self._ready = self._ready, None
+            self._start(cycle)
+        if refusal is not None:
+            self._refuse(refusal)
             return
-        if self._deadline is None and (self._head_begun or self._is_stray):
-            self._expect_head()
+        if self._due == _NEVER and (self._head_begun or self._idle):
+            # a head is begun, or what came belongs to no request: line ends
+            self._due = self.loop.time() + HEAD_S
         if begun and self._head_begun:
             # one long field reaches on_header only when it ends: count what is still inside
             self._unparsed_bytes += len(data)
@@ -96,14 +117,14 @@ class HardenedProtocol(HttpToolsProtocol):
                 self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        if self._tls:
-            self.scope["extensions"] = {"tls": self._tls}
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._in_head = self._head_begun = True
         self._fields_bytes = self._unparsed_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
+        self.url += url
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -117,44 +138,59 @@ class HardenedProtocol(HttpToolsProtocol):
         self._check_head(method, version)
         self._in_head = self._head_begun = False
         self._fields_bytes = 0
-        self._stop_clock()
-        path, _, query = self.url.partition(b"?")
-        scope = self.scope
-        scope["method"], scope["http_version"] = method.decode("ascii"), version
-        scope["path"], scope["raw_path"] = path.decode("latin-1"), path
-        scope["query_string"] = query
+        self._due = _NEVER
         before: RequestResponseCycle | None = self.cycle
-        upgrades = self.parser.should_upgrade()
-        self.cycle = self._new_cycle(keep_alive=version == "1.1" and not upgrades)
+        keep_alive = version == "1.1" and self.parser.should_keep_alive()
+        self.cycle = Cycle(
+            self._scope(method, version),
+            self,
+            keep_alive=keep_alive and not self.parser.should_upgrade(),
+        )
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._ready = self.cycle
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
-    def _new_cycle(self, *, keep_alive: bool) -> Cycle:
-        return Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=keep_alive and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
+    def _start(self, cycle: Cycle) -> None:
+        if not self._door.quick(cycle):
+            cycle.run(self._door)
+
+    def _scope(self, method: bytes, version: str) -> dict[str, Any]:
+        path, _, query = self.url.partition(b"?")
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": method.decode("ascii"),
+            "root_path": "",
+            "path": path.decode("latin-1"),
+            "raw_path": path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+        if self._tls:
+            scope["extensions"] = {"tls": self._tls}
+        return scope
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start(cast("Cycle", self.pipeline.pop()[0]))
+        elif self._due == _NEVER:
+            self._rests = True
+            self._due = self.loop.time() + self.timeout_keep_alive
 
     def on_message_complete(self) -> None:
         self._in_head = True
         super().on_message_complete()
-
-    @property
-    def _is_stray(self) -> bool:
-        """Whether what came belongs to no request: line ends that keep the connection open."""
-        return self._idle and self.timeout_keep_alive_task is None
 
     @property
     def _idle(self) -> bool:
@@ -186,15 +222,16 @@ class HardenedProtocol(HttpToolsProtocol):
         if not self.url.startswith(b"/") or b"#" in self.url:
             raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "target-not-origin-form"))
         names = [name for name, _ in self.headers]
-        if names.count(b"host") != 1:
+        known = set(names)
+        if b"host" not in known or names.count(b"host") != 1:
             raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "host-not-single"))
-        if len(set(names)) < len(names) and any(names.count(name) > 1 for name in _ONCE):
+        if len(known) < len(names) and any(names.count(name) > 1 for name in _ONCE):
             raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "header-repeated"))
-        if b"expect" in names:
+        if b"expect" in known:
             self.expect_100_continue = True
             if dict(self.headers)[b"expect"].lower() != b"100-continue":
                 raise self._wrong(Refusal(HTTPStatus.EXPECTATION_FAILED, "expectation-failed"))
-        if b"transfer-encoding" in names:
+        if b"transfer-encoding" in known:
             self._check_coding(names, version)
 
     def _check_coding(self, names: list[bytes], version: str) -> None:
@@ -203,22 +240,19 @@ class HardenedProtocol(HttpToolsProtocol):
         if b"content-length" in names or coding != b"chunked" or version != "1.1":
             raise self._wrong(Refusal(HTTPStatus.BAD_REQUEST, "transfer-encoding"))
 
-    def _expect_head(self) -> None:
-        self._stop_clock()
-        self._deadline = self.loop.call_later(HEAD_S, self._too_slow)
-
-    def _stop_clock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _too_slow(self) -> None:
-        self._deadline = None
-        self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "headers-too-slow"))
+    def _look(self) -> None:
+        """End the connection when it is overdue, else look again when it could be."""
+        left_s = self._due - self.loop.time()
+        if left_s > 0:
+            self._watch = self.loop.call_later(min(left_s, self._step_s), self._look)
+        elif self._rests:
+            self.transport.close()
+        else:
+            self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "headers-too-slow"))
 
     def _refuse(self, refusal: Refusal) -> None:
         self._dead = True
-        self._stop_clock()
+        self._due = _NEVER
         if self.transport.is_closing():
             return
         if not self._idle and not self.cycle.more_body:

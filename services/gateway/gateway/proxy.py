@@ -90,17 +90,25 @@ class Proxy:
             data += await upload.next()
         try:
             connection = await _reach(pool, data, scope["method"], upload)
-            await self._relay(pool, connection, scope, send, before)
+            await self.relay(pool, connection, scope, send, before)
         finally:
             if upload is not None:
                 await upload.end()
 
-    async def _relay(
+    def read(self, service: str, scope: Scope, identity: bytes) -> "Read | None":
+        """Return a read that can be sent at once, None when it would have to wait."""
+        pool = self._pools[service]
+        connection = pool.take()
+        return Read(self, pool, connection, scope, identity) if connection else None
+
+    async def relay(
         self, pool: Pool, connection: Connection, scope: Scope, send: Send, before: Before
     ) -> None:
+        """Answer with what the connection has and what is to come, and give it back."""
         try:
             kept, internal = _parted(connection.headers)
-            await before(connection.status, internal)
+            if internal:
+                await before(connection.status, internal)
             start = {"type": "http.response.start", "status": connection.status, "headers": kept}
             if not connection.complete:
                 await send(start)
@@ -125,6 +133,50 @@ class Proxy:
         except (Broken, TimeoutError) as fault:
             # returning without the last part makes the server close the connection
             _log.warning("answer broke off", upstream=pool.service, error=str(fault))
+
+
+class Read:
+    """A read whose service is asked at once, without a task: most are answered whole and at once."""
+
+    __slots__ = ("_connection", "_data", "_identity", "_pool", "_proxy", "_scope")
+
+    def __init__(
+        self, proxy: Proxy, pool: Pool, connection: Connection, scope: Scope, identity: bytes
+    ) -> None:
+        self._proxy = proxy
+        self._pool = pool
+        self._connection = connection
+        self._scope = scope
+        self._identity = identity
+        self._data = b""
+
+    def drop(self) -> None:
+        """Leave it: the service was not asked."""
+        self._pool.give_back(self._connection)
+
+    def send(self, trace: bytes, then: Callable[[], None]) -> None:
+        """Ask the service; `then` is called when there is something to answer with."""
+        scope = self._scope
+        self._data, _ = _outgoing(scope, self._pool, self._identity, trace)
+        self._connection.ask(self._data, bodiless=scope["method"] == "HEAD", then=then)
+
+    def whole(self) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
+        """Return the answer and be done with it; None unless all is there, and for the partner."""
+        connection = self._connection
+        if not connection.complete:
+            return None
+        kept, internal = _parted(connection.headers)
+        if internal:
+            return None
+        found = connection.status, kept, connection.body()
+        self._pool.give_back(connection)
+        return found
+
+    async def finish(self, send: Send, before: Before) -> None:
+        """Answer when `whole` is None. Raises CareloopError before anything was sent."""
+        method = self._scope["method"]
+        connection = await _reach(self._pool, self._data, method, None, self._connection)
+        await self._proxy.relay(self._pool, connection, self._scope, send, before)
 
 
 class _Upload:
@@ -168,13 +220,20 @@ class _Upload:
             return
 
 
-async def _reach(pool: Pool, data: bytes, method: str, upload: _Upload | None) -> Connection:
+async def _reach(
+    pool: Pool,
+    data: bytes,
+    method: str,
+    upload: _Upload | None,
+    asked: Connection | None = None,
+) -> Connection:
     """Return a connection with the answer's head; a read on a stale connection is tried again."""
     again = upload is None and method in READING
     while True:
         try:
-            return await _ask(pool, data, method, upload)
+            return await _headed(pool, asked or await _ask(pool, data, method), upload)
         except Broken as fault:
+            asked = None
             if upload is not None and upload.fault is not None:
                 raise upload.fault from fault
             if again and fault.stale:
@@ -188,11 +247,16 @@ async def _reach(pool: Pool, data: bytes, method: str, upload: _Upload | None) -
             ) from fault
 
 
-async def _ask(pool: Pool, data: bytes, method: str, upload: _Upload | None) -> Connection:
+async def _ask(pool: Pool, data: bytes, method: str) -> Connection:
     connection = await pool.borrow()
+    connection.ask(data, bodiless=method == "HEAD")
+    return connection
+
+
+async def _headed(pool: Pool, connection: Connection, upload: _Upload | None) -> Connection:
+    """Return the connection, which was asked, when it has the answer's head. Raises Broken."""
     answered = False
     try:
-        connection.ask(data, bodiless=method == "HEAD")
         if upload is not None:
             upload.begin(connection)
         await connection.head()

@@ -135,7 +135,7 @@ class Tokens:
         A session with a binding is good only with proof: `possession.prove`.
         """
         ring = self.keys
-        digest = hashlib.sha256(token.encode("latin-1")).digest()
+        digest = _digest(token)
         session = self._seen.get(digest)
         if session is None:
             session = self._verified(token, ring)
@@ -145,6 +145,17 @@ class Tokens:
         if session.expires_at <= time.time() or self.revoked.hit(session):
             raise refused("The access token is no longer valid.")
         return session
+
+    def known(self, token: str) -> Session | None:
+        """Return the session of a token that was checked before and is still good, else None."""
+        session = self._sessions().get(_digest(token))
+        if session is None or session.expires_at <= time.time() or self.revoked.hit(session):
+            return None
+        return session
+
+    def _sessions(self) -> dict[bytes, Session]:
+        _ = self.keys
+        return self._seen
 
     async def __call__(self, token: str) -> Caller:
         """Return who sent the access token: what our own routes ask. Raises Unauthenticated.
@@ -233,6 +244,10 @@ class Tokens:
         self._seen = {k: v for k, v in self._seen.items() if v.expires_at > at}
         if len(self._seen) >= _CACHE:
             self._seen.clear()
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("latin-1")).digest()
 
 
 def _version(claims: dict[str, Any]) -> int:

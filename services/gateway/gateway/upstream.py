@@ -44,6 +44,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiters: list[asyncio.Future[None]] = []
+        self._then: Callable[[], None] | None = None
         self._fault: Broken | None = None
         self._paused_reading = False
         self._paused_writing = False
@@ -70,10 +71,14 @@ class Connection(asyncio.Protocol):
 
     # the request
 
-    def ask(self, data: bytes, *, bodiless: bool) -> None:
-        """Send the head of a request, and what there is of its body; `bodiless` as HEAD is."""
+    def ask(self, data: bytes, *, bodiless: bool, then: Callable[[], None] | None = None) -> None:
+        """Send the head of a request, and what there is of its body; `bodiless` as HEAD is.
+
+        `then` is called when `head` would return or raise at once.
+        """
         self._reset(bodiless=bodiless)
         self._busy = True
+        self._then = then
         self.deadline = self._loop.time() + self._patience_s
         self._write(data)
 
@@ -109,10 +114,7 @@ class Connection(asyncio.Protocol):
             if self._fault is not None:
                 raise self._fault
             await self._turn()
-        chunks = self._chunks
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        self._buffered = 0
+        data = self.body()
         if self._paused_reading and self._transport is not None:
             self._paused_reading = False
             self.deadline = self._loop.time() + self._patience_s
@@ -121,7 +123,16 @@ class Connection(asyncio.Protocol):
 
     @property
     def complete(self) -> bool:
+        """Whether all of the answer is there; then `chunk` does not wait."""
         return self._complete
+
+    def body(self) -> bytes:
+        """Return what has come of the body since it was last asked for."""
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self._buffered = 0
+        return data
 
     @property
     def reusable(self) -> bool:
@@ -156,6 +167,9 @@ class Connection(asyncio.Protocol):
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
+        if self._then is not None and (self._started or self._fault is not None):
+            then, self._then = self._then, None
+            then()
 
     # asyncio's side
 

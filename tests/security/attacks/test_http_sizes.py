@@ -1,5 +1,6 @@
 """HTTP attacks on patience and memory: sizes, numbers, silence, drips, floods, bombs."""
 
+import contextlib
 import gzip
 import socket
 import time
@@ -135,3 +136,20 @@ def test_a_partner_that_hangs_up_in_the_middle_ends_the_answer(gateway: Gateway)
         wire.sendall(head(gateway, target=b"/v1/cases/endless"))
         assert wire.recv(65_536).startswith(b"HTTP/1.1 200")
     assert gateway.upstream.poured_out.wait(10)
+
+
+def test_a_partner_that_asks_on_and_takes_nothing_is_not_served_on(gateway: Gateway) -> None:
+    gateway.upstream.scripted[b"some"] = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n" + b"x" * 30_000
+    )
+    before = len(gateway.upstream.seen)
+    with socket.socket() as wire:
+        # answers that nobody takes wait in the kernel's buffers first
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        wire.settimeout(2)
+        wire.connect(("127.0.0.1", gateway.port))
+        request = head(gateway, target=b"/v1/cases/some")
+        with contextlib.suppress(TimeoutError):
+            for _ in range(3000):
+                wire.sendall(request)
+        assert len(gateway.upstream.seen) - before < 1000

@@ -211,3 +211,9 @@ def test_a_token_is_good_to_its_last_second(gateway: Gateway) -> None:
     claims = claims_of(gateway.clinic.token())
     assert isinstance(claims["exp"], int)
     assert claims["exp"] <= time.time() + 300
+
+
+def test_reads_that_were_answered_are_no_longer_counted_as_concurrent(gateway: Gateway) -> None:
+    with gateway.clinic.http() as http:
+        # more than an organisation may have at a time
+        assert {http.get("/v1/cases").status_code for _ in range(300)} == {200}

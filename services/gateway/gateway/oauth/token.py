@@ -35,7 +35,7 @@ _OPTIONAL = {
 async def token(request: Request) -> Response:
     """Give an access token to a client that proves its key, or for a worker of its organisation."""
     tokens = tokens_of(request)
-    possession = Possession(request.app.state.db, request.app.state.settings, tokens)
+    possession: Possession = request.app.state.possession
     try:
         form = await read(request)
         who = await login(request, form)
