@@ -36,6 +36,7 @@ PART2 = DataClass.SUBSTANCE_USE
 PART2_NOTICE = "42 CFR part 2 prohibits unauthorized use or disclosure of these records."
 
 _BY_NAME = {flag.name.lower().replace("_", "-"): flag for flag in DataClass if flag.name}
+_BITS = tuple((name, int(flag)) for name, flag in _BY_NAME.items())
 NAMES = tuple(_BY_NAME)
 
 
@@ -57,4 +58,5 @@ def mask_of(names: Iterable[str]) -> DataClass:
 
 def names_of(mask: int) -> list[str]:
     """Return the names of the classes in the mask, in the order of their bits."""
-    return [name for name, flag in _BY_NAME.items() if flag & mask]
+    bits = int(mask)  # an operation on flags takes ten times as long as one on integers
+    return [name for name, bit in _BITS if bit & bits]

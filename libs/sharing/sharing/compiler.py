@@ -98,10 +98,15 @@ class Compiler:
     """The rule for one reader and the columns of one kind of row."""
 
     def __init__(
-        self, reader: Reader, row: Mapping[str, Column | None], rule: Rule, at: datetime | None
+        self,
+        reader: Reader,
+        row: Mapping[str, Column | None],
+        rule: Rule,
+        at: datetime | Expression | None,
     ) -> None:
         self._reader, self._row, self._rule = reader, row, rule
-        self._at: Expression = func.now() if at is None else literal(at)
+        instant = func.now() if at is None else at
+        self._at = instant if isinstance(instant, ColumnElement) else literal(instant)
         # anonymous aliases: a named one could capture a column of the caller's own statement
         self._tables: dict[str, FromClause] = {
             "grant": tables.grant.alias(),
@@ -239,7 +244,9 @@ class Compiler:
 
     def _get(self, ref: Ref) -> Column | None:
         if ref.side == "reader":
-            return literal(getattr(self._reader, ref.field), tables.TEXT)
+            value = getattr(self._reader, ref.field)
+            # of a statement that is kept it is given as it runs
+            return value if isinstance(value, ColumnElement) else literal(value, tables.TEXT)
         if ref.side == "row":
             return self._row[ref.field]
         return self._tables[ref.side].c[ref.field]

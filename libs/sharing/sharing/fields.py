@@ -10,7 +10,8 @@ without a class is shown to nobody until it is classed.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, reduce
+from operator import or_
 from typing import Any, get_args
 
 from pydantic import BaseModel, GetJsonSchemaHandler, RootModel
@@ -19,6 +20,10 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from sharing.classes import DataClass, class_of, names_of
+
+# JSON values that nothing is inside of
+_LEAVES = frozenset({str, int, float, bool, type(None)})
+_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,9 @@ def class_map(model: type[BaseModel]) -> dict[str, DataClass]:
 
 
 @cache
-def classes_in(model: type[BaseModel]) -> DataClass:
+def classes_in(model: type[BaseModel]) -> int:
     """Return the classes that a model's fields can show at all, nested ones included."""
-    found = DataClass.ENVELOPE
-    for needed in class_map(model).values():
-        found |= needed
-    return found
+    return int(reduce(or_, class_map(model).values(), DataClass.ENVELOPE))
 
 
 def unclassed(model: type[BaseModel]) -> list[str]:
@@ -76,9 +78,9 @@ def _prune(dumped: Any, value: Any, mask: int) -> Any:
         return _prune(dumped, value.root, mask)
     if isinstance(value, BaseModel) and isinstance(dumped, dict):
         return {
-            key: _prune(dumped[key], getattr(value, name), mask)
-            for name, key, needed in _plan(type(value))
-            if key in dumped and needed is not None and may_show(mask, needed)
+            key: found if type(found) in _LEAVES else _prune(found, getattr(value, name), mask)
+            for name, key in _shown(type(value), mask)
+            if (found := dumped.get(key, _ABSENT)) is not _ABSENT
         }
     if isinstance(value, Mapping) and isinstance(dumped, dict):
         pairs = zip(dumped.items(), value.values(), strict=True)
@@ -86,6 +88,16 @@ def _prune(dumped: Any, value: Any, mask: int) -> Any:
     if isinstance(value, (list, tuple)) and isinstance(dumped, list):
         return [_prune(item, inner, mask) for item, inner in zip(dumped, value, strict=True)]
     return dumped
+
+
+@lru_cache(maxsize=4096)
+def _shown(model: type[BaseModel], mask: int) -> tuple[tuple[str, str], ...]:
+    """The fields that a mask shows: attribute, key on the wire."""
+    return tuple(
+        (name, key)
+        for name, key, needed in _plan(model)
+        if needed is not None and may_show(mask, needed)
+    )
 
 
 @cache

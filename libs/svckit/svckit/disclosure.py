@@ -95,7 +95,7 @@ def header_of_notes() -> dict[str, str]:
 
 
 def _counted(notes: _Notes) -> list[Disclosed]:
-    return [key._replace(rows=count) for key, count in notes.counts.items()]
+    return [key if count == 1 else key._replace(rows=count) for key, count in notes.counts.items()]
 
 
 def encode(found: Iterable[Disclosed], rules: str = "") -> list[bytes]:
@@ -129,18 +129,14 @@ def decode(lines: Iterable[bytes]) -> Iterator[Disclosed]:
             if group.startswith("@"):
                 rules = group[1:]
                 continue
-            kind, custodian, mask, persons = group.split("|")
+            flagged, custodian, mask, persons = group.split("|")
+            kind, denied = flagged.removeprefix("!"), flagged.startswith("!")
+            classes = int(mask, 16)
             for person in persons.split(","):
                 found, _, count = person.partition("*")
-                yield Disclosed(
-                    kind.removeprefix("!"),
-                    custodian or None,
-                    f"per_{found}" if found else None,
-                    int(mask, 16),
-                    int(count or 1),
-                    kind.startswith("!"),
-                    rules,
-                )
+                whom = f"per_{found}" if found else None
+                rows = int(count) if count else 1
+                yield Disclosed(kind, custodian or None, whom, classes, rows, denied, rules)
 
 
 class Disclosing:

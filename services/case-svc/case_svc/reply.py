@@ -210,15 +210,12 @@ def plain(body: dict[str, Any]) -> Response:
 
 async def of_case(tx: AsyncSession, caller: Caller, file: CaseFile) -> Reply:
     """Answer a command on a case with the case as reading it would."""
-    await tx.flush()
-    seen = await cases.get_case(tx, caller, file.id)
-    counts = await cases.count_rows(tx, caller, file)
+    seen, counts = await cases.get_counted(tx, caller, file.id)
     return Reply(case(seen, counts), version=file.version, location=events.href(file))
 
 
 async def of_row(tx: AsyncSession, caller: Caller, changed: InCase) -> Reply:
     """Answer a command on a row of a case with the row as reading it would."""
-    await tx.flush()
     if isinstance(changed, Task):
         seen: Seen[Any] = await tasks.get_task(tx, caller, changed.id)
     else:

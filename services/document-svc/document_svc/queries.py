@@ -1,4 +1,4 @@
-"""Every SELECT of documents. Reads start at `visible(caller)`: not yours and not there are one.
+"""Every SELECT of documents. Reads start at `_visible`: not yours and not there are one.
 
 Access follows what the document is attached to: a case link needs the classes for that case, a
 referral link needs them too and that the caller is a party of that referral.
@@ -8,14 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from sharing import Reader, sql
 from sharing.classes import DataClass, names_of
 from sharing.described import Described, Way
-from sharing.sql import shared
+from sharing.kept import AFTER_ALL, Statement, at_least, given, kept, narrowing
 from sharing.tables import grant
 from sqlalchemy import (
     ColumnElement,
+    DateTime,
     Select,
+    Text,
     and_,
+    any_,
     case,
     func,
     literal,
@@ -26,7 +30,7 @@ from sqlalchemy import (
     true,
     union,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import LateralFromClause
 from svckit.clock import now
@@ -35,7 +39,8 @@ from svckit.errors import NotFound
 from svckit.identity import Caller
 
 from document_svc.domain import Anchor, Status
-from document_svc.models import CaseRef, Content, Document, Link, Reader, ReferralRef
+from document_svc.models import CaseRef, Content, Document, Link, ReferralRef
+from document_svc.models import Reader as Reading
 
 
 class Seen(NamedTuple):
@@ -64,26 +69,24 @@ class Target(NamedTuple):
     case_id: str | None
 
 
-# built once: the compiled rule is kept by its columns
 _REFERRAL = case((Link.anchor == Anchor.REFERRAL, Link.target_id), else_=null())
 
 
-def _link_mask(caller: Caller) -> ColumnElement[int]:
+def _link_mask(reader: Reader) -> ColumnElement[int]:
     """Give the classes that one link of a document shows the caller; nothing: 0."""
     party = (
         select(literal(1))
         .where(
-            ReferralRef.id == Link.target_id,
-            ReferralRef.parties.contains([caller.organisation_id]),
+            ReferralRef.id == Link.target_id, ReferralRef.parties.has_key(sql.organisation(reader))
         )
         .correlate(Link)
         .exists()
     )
     return case(
         (
-            or_(Document.custodian_id == caller.organisation_id, Link.anchor == Anchor.CASE, party),
-            shared(
-                caller,
+            or_(Document.custodian_id == reader.organisation_id, Link.anchor == Anchor.CASE, party),
+            sql.shared(
+                reader,
                 custodian=Document.custodian_id,
                 person=Document.person_id,
                 case=Link.case_id,
@@ -95,24 +98,24 @@ def _link_mask(caller: Caller) -> ColumnElement[int]:
     )
 
 
-def _named_links(filters: Filters) -> list[ColumnElement[bool]]:
+def _named_links(names: frozenset[str]) -> list[ColumnElement[bool]]:
     """Return what a filter demands of the link by which a document is seen."""
-    named: list[ColumnElement[bool]] = []
-    if filters.case_id:
-        named.append(Link.case_id == filters.case_id)
-    if filters.referral_id:
-        named.append(and_(Link.anchor == Anchor.REFERRAL, Link.target_id == filters.referral_id))
-    return named
+    of_referral = Link.target_id == given("referral_id")
+    named: dict[str, ColumnElement[bool]] = {
+        "case_id": Link.case_id == given("case_id"),
+        "referral_id": and_(Link.anchor == Anchor.REFERRAL, of_referral),
+    }
+    return [condition for name, condition in named.items() if name in names]
 
 
-def _mask(caller: Caller, filters: Filters | None = None) -> LateralFromClause:
+def _mask(reader: Reader, names: frozenset[str] = frozenset()) -> LateralFromClause:
     """Give the union over a document's links, or over those of them that a filter names.
 
     A filter on a case that the caller cannot see finds nothing.
     """
-    narrowed = [Link.document_id == Document.id, *_named_links(filters or Filters())]
+    narrowed = [Link.document_id == Document.id, *_named_links(names)]
     return (
-        select(func.coalesce(func.bit_or(_link_mask(caller)), 0).label("mask"))
+        select(func.coalesce(func.bit_or(_link_mask(reader)), 0).label("mask"))
         .select_from(Link)
         .where(*narrowed)
         .correlate(Document)
@@ -120,9 +123,9 @@ def _mask(caller: Caller, filters: Filters | None = None) -> LateralFromClause:
     )
 
 
-def _allowed(caller: Caller, mask: LateralFromClause) -> ColumnElement[bool]:
+def _allowed(reader: Reader, mask: LateralFromClause) -> ColumnElement[bool]:
     """Custodians see their own at every status; others see what is current and fully theirs."""
-    own = and_(Document.custodian_id == caller.organisation_id, mask.c.mask != 0)
+    own = and_(Document.custodian_id == reader.organisation_id, mask.c.mask != 0)
     theirs = and_(
         Document.status == Status.CURRENT,
         mask.c.mask != 0,
@@ -131,79 +134,104 @@ def _allowed(caller: Caller, mask: LateralFromClause) -> ColumnElement[bool]:
     return or_(own, theirs)
 
 
-def visible(caller: Caller) -> Select[Any]:
-    """Select the documents the caller may see, each with its mask."""
-    mask = _mask(caller)
-    return select(Document, mask.c.mask).join(mask, true()).where(_allowed(caller, mask))
+@kept
+def _visible(reader: Reader) -> Select[Any]:
+    mask = _mask(reader)
+    which = _allowed(reader, mask), Document.id == given("document_id")
+    return select(Document, mask.c.mask).join(mask, true()).where(*which)
+
+
+@kept
+def _locked(reader: Reader) -> Select[Any]:
+    return _visible.build(reader).with_for_update(of=Document, key_share=True)
 
 
 async def get(tx: AsyncSession, caller: Caller, document_id: str) -> Seen:
     """Return one document. Raises NotFound."""
-    return await _one(tx, visible(caller).where(Document.id == document_id))
+    return _one(await _visible.first(tx, caller, {"document_id": document_id}))
 
 
 async def get_for_update(tx: AsyncSession, caller: Caller, document_id: str) -> Seen:
     """Return one document with its row locked until the commit. Raises NotFound."""
-    statement = visible(caller).where(Document.id == document_id)
-    return await _one(tx, statement.with_for_update(of=Document, key_share=True))
+    return _one(await _locked.locked(tx, caller, {"document_id": document_id}))
 
 
-async def _one(tx: AsyncSession, statement: Select[Any]) -> Seen:
-    row = (await tx.execute(statement.execution_options(populate_existing=True))).first()
-    if row is None:
-        raise NotFound
-    return Seen(row[0], row[1])
+def _one(row: Any) -> Seen:
+    if row:
+        return Seen(*row)
+    raise NotFound
 
 
-def _listed(caller: Caller, filters: Filters) -> Select[Any]:
-    mask = _mask(caller, filters)
+def _listed(reader: Reader, names: frozenset[str]) -> Select[Any]:
+    mask = _mask(reader, names)
     statement = (
         select(Document, mask.c.mask)
-        .select_from(Reader)
-        .join(Document, Document.id == Reader.document_id)
+        .select_from(Reading)
+        .join(Document, sql.looked_up(Document.id, Reading.document_id))
         .join(mask, true())
-        .where(Reader.organisation_id == caller.organisation_id, _allowed(caller, mask))
+        .where(Reading.organisation_id == reader.organisation_id, _allowed(reader, mask))
     )
-    if named := _named_links(filters):
+    if named := _named_links(names):
         # the same again as a set of ids: a short list need not walk all the caller may see
-        statement = statement.where(Reader.document_id.in_(select(Link.document_id).where(*named)))
-    if filters.person_id:
-        statement = statement.where(Document.person_id == filters.person_id)
-    if filters.type:
-        statement = statement.where(Document.type == filters.type)
-    return statement
+        statement = statement.where(Reading.document_id.in_(select(Link.document_id).where(*named)))
+    equal = {"person_id": Document.person_id, "type": Document.type}
+    return statement.where(*(equal[name] == given(name) for name in equal if name in names))
 
 
 async def list_documents(
     tx: AsyncSession, caller: Caller, filters: Filters, *, limit: int, after: str | None
 ) -> Sequence[Seen]:
     """Return up to limit + 1 documents, newest first, with ids below `after`."""
-    statement = _listed(caller, filters).order_by(Reader.document_id.desc()).limit(limit + 1)
-    if after:
-        statement = statement.where(Reader.document_id < after)
-    return [Seen(row[0], row[1]) for row in await tx.execute(statement)]
+    values = narrowing(filters)
+    names = frozenset(values)
+    values["after"] = after or AFTER_ALL
+    rows = await _page.rows(tx, caller, values, names, at_least(limit + 1))
+    return [Seen(*row) for row in rows[: limit + 1]]
+
+
+@kept
+def _page(reader: Reader, names: frozenset[str], limit: int) -> Select[Any]:
+    return (
+        _listed(reader, names)
+        .where(Reading.document_id < given("after"))
+        .order_by(Reading.document_id.desc())
+        .limit(limit)
+    )
 
 
 async def count(tx: AsyncSession, caller: Caller, filters: Filters) -> int:
     """Return how many documents the list holds."""
-    listed = _listed(caller, filters).with_only_columns(Document.id).subquery()
-    return int(await tx.scalar(select(func.count()).select_from(listed)) or 0)
+    values = narrowing(filters)
+    [[counted]] = await _counted.rows(tx, caller, values, frozenset(values))
+    return int(counted)
+
+
+@kept
+def _counted(reader: Reader, names: frozenset[str]) -> Select[Any]:
+    listed = _listed(reader, names).with_only_columns(Document.id).subquery()
+    return select(func.count()).select_from(listed)
 
 
 async def links(
     tx: AsyncSession, caller: Caller, document_ids: Sequence[str]
 ) -> dict[str, list[Link]]:
     """Return what each document is attached to, as far as the caller may know of it."""
-    statement = (
-        select(Link)
-        .join(Document, Document.id == Link.document_id)
-        .where(Link.document_id.in_(document_ids), _link_mask(caller) != 0)
-        .order_by(Link.recorded_at, Link.target_id)
-    )
     found: dict[str, list[Link]] = {document_id: [] for document_id in document_ids}
-    for link in await tx.scalars(statement):
+    for (link,) in await _links.rows(tx, caller, {"document_ids": list(found)}):
         found[link.document_id].append(link)
     return found
+
+
+@kept
+def _links(reader: Reader) -> Select[Any]:
+    return (
+        select(Link)
+        .join(Document, Document.id == Link.document_id)
+        .where(
+            Link.document_id == any_(given("document_ids", ARRAY(Text))), _link_mask(reader) != 0
+        )
+        .order_by(Link.recorded_at, Link.target_id)
+    )
 
 
 async def first_link(tx: AsyncSession, document: Document) -> Link:
@@ -251,19 +279,20 @@ async def list_contents(
 async def find_case(tx: AsyncSession, caller: Caller, case_id: str) -> Target | None:
     """Return a case the caller may see anything of, as far as it is known here yet."""
     # the transaction's clock stands still while a caller waits for a grant that is just opened
-    mask = shared(
-        caller,
+    row = await _target.first(tx, caller, {"case_id": case_id, "at": now()})
+    return Target(Anchor.CASE, row[0], row[1], row[0]) if row else None
+
+
+@kept
+def _target(reader: Reader) -> Statement:
+    mask = sql.shared(
+        reader,
         custodian=CaseRef.custodian_id,
         person=CaseRef.person_id,
         case=CaseRef.id,
-        at=now(),
+        at=given("at", DateTime(timezone=True)),
     )
-    row = (
-        await tx.execute(
-            select(CaseRef.id, CaseRef.person_id).where(CaseRef.id == case_id, mask != 0)
-        )
-    ).first()
-    return Target(Anchor.CASE, row.id, row.person_id, row.id) if row else None
+    return select(CaseRef.id, CaseRef.person_id).where(CaseRef.id == given("case_id"), mask != 0)
 
 
 async def find_referral(tx: AsyncSession, caller: Caller, referral_id: str) -> Target | None:
@@ -321,7 +350,7 @@ async def add_readers(
         )
         custodian = custodian.where(literal(value=False))
     await tx.execute(
-        insert(Reader)
+        insert(Reading)
         .from_select(["organisation_id", "document_id"], union(by_grant, custodian))
         .on_conflict_do_nothing()
     )

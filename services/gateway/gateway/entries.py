@@ -7,10 +7,11 @@ between its start and its end or its first failure: writers never wait for one a
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 from sharing.classes import names_of
@@ -45,10 +46,31 @@ class Answer:
 
 
 class Bases(NamedTuple):
-    """Why it could be told: grants with their agreements, and the person's permits."""
+    """Why it could be told: grants with their agreements, and the person's permits; as `encoded`."""
 
-    grants: Sequence[dict[str, Any]] = ()
-    consents: Sequence[dict[str, Any]] = ()
+    grants: orjson.Fragment
+    consents: orjson.Fragment
+
+
+def encoded(value: object) -> orjson.Fragment:
+    """Return a value as it stands in every body that holds it: it is serialised once."""
+    return orjson.Fragment(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+
+
+NONE = Bases(encoded([]), encoded([]))
+
+
+@lru_cache(maxsize=4096)
+def _named(classes: int) -> orjson.Fragment:
+    return encoded(names_of(classes))
+
+
+class Told(NamedTuple):
+    """One item of an answer, and why it could be told."""
+
+    answer: Answer
+    item: Disclosed
+    bases: Bases
 
 
 class Entry(NamedTuple):
@@ -99,15 +121,20 @@ class Chain:
         self._seq = seq
         self._head = head or genesis(segment)
 
-    def add(self, answer: Answer, item: Disclosed, bases: Bases, at: datetime) -> Entry:
-        """Return the next entry."""
+    def add(self, told: Iterable[Told], at: datetime) -> list[Entry]:
+        """Return the next entries, all of that instant."""
+        instant = wire(at)
+        return [self._next(each, at, instant) for each in told]
+
+    def _next(self, told: Told, at: datetime, instant: str) -> Entry:
+        answer, item, bases = told
         self._seq += 1
         found = entry_id(self.segment, self._seq)
         body = orjson.dumps(
             {
                 "id": found,
                 "prev": self._head,
-                "at": wire(at),
+                "at": instant,
                 "outcome": "denied" if item.denied else "disclosed",
                 "organisation": answer.organisation_id,
                 "client": answer.client_id,
@@ -121,7 +148,7 @@ class Chain:
                 "rows": item.rows,
                 "custodian": item.custodian_id,
                 "person": item.person_id,
-                "classes": names_of(item.classes),
+                "classes": _named(item.classes),
                 "policy": item.rules or None,
                 "grants": bases.grants,
                 "consents": bases.consents,

@@ -93,8 +93,7 @@ async def get_case(case_id: IdPath, caller: MayRead, session: Read, as_of: AsOf)
         then = await history.get_case(session, caller, case_id, as_of)
         counted = await history.count_rows(session, caller, case_id, as_of)
         return reply.plain(reply.case(then, counted))
-    seen = await cases.get_case(session, caller, case_id)
-    counts = await cases.count_rows(session, caller, seen.row)
+    seen, counts = await cases.get_counted(session, caller, case_id)
     return reply.tagged(reply.case(seen, counts), seen.row.version)
 
 
@@ -175,9 +174,10 @@ async def timeline(
     case_id: IdPath, caller: MayRead, session: Read, page: Paging, as_of: AsOf
 ) -> Response:
     """Return what happened to the case that the caller may learn of, newest first."""
-    file = (await history.find_case(session, caller, case_id, as_of)).row
+    if as_of:
+        await history.get_case(session, caller, case_id, as_of)
     found = await rows.list_timeline(
-        session, caller, file, after=last(page, caller), limit=page.limit + 1, as_of=as_of
+        session, caller, case_id, after=last(page, caller), limit=page.limit + 1, as_of=as_of
     )
     return page.reply(
         caller.organisation_id,

@@ -31,12 +31,11 @@ async def list_persons(
     found = await persons.list_persons(
         session, caller, number=number, q=q, after=last(page, caller), limit=page.limit + 1
     )
-    records = await persons.records_of(session, caller, [each.id for each in found])
     return page.reply(
         caller.organisation_id,
         found,
-        key=lambda each: [each.id],
-        present=lambda each: reply.person(each.id, each.created_at, records.get(each.id, [])),
+        key=lambda each: [each[0].id],
+        present=lambda each: reply.person(each[0].id, each[0].created_at, each[1]),
     )
 
 

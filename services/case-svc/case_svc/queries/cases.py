@@ -1,20 +1,17 @@
 """Cases: one, locked, listed, counted. Filters on a field match only where the field is seen."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any
 
-from sharing import DataClass, Organisation, Reader, sql
-from sharing import rule as rules
-from sharing.algebra import Rule
+from sharing import DataClass, Reader, sql
+from sharing.kept import AFTER_ALL, at_least, given, kept, narrowing
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Select,
     and_,
-    bindparam,
     func,
     literal,
     or_,
@@ -24,8 +21,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
-from svckit import rights
-from svckit.errors import NotFound
 from svckit.identity import Caller
 
 from case_svc.domain.cases import CaseStatus, Phase
@@ -37,34 +32,11 @@ from case_svc.models.base import InCase
 from case_svc.queries.visible import (
     Seen,
     case_seen,
+    found,
     row_mask,
     shows_case,
     shows_row,
 )
-
-P = ParamSpec("P")
-_ASKED = bindparam("case_id", type_=CaseFile.id.type)
-AFTER_ALL = "~"  # every id sorts before it
-
-
-def kept(build: Callable[P, Select[Any]]) -> Callable[P, Select[Any]]:
-    """Keep what was built: it and its key cost more than PostgreSQL needs to answer.
-
-    Not while rights are stale: a statement built before would go on deciding by them.
-    """
-
-    def under(_: Rule, *args: P.args, **kwargs: P.kwargs) -> Select[Any]:
-        return build(*args, **kwargs)
-
-    cached = cast(Callable[Concatenate[Rule, P], Select[Any]], lru_cache(maxsize=512)(under))
-
-    @wraps(build)
-    def statement(*args: P.args, **kwargs: P.kwargs) -> Select[Any]:
-        if rights.is_stale():
-            return build(*args, **kwargs)
-        return cached(rules.current(), *args, **kwargs)
-
-    return statement
 
 
 @dataclass(frozen=True)
@@ -84,15 +56,27 @@ class CaseFilter:
 
 async def get_case(tx: AsyncSession, caller: Caller, case_id: str) -> Seen[CaseFile]:
     """Return the case. Raises NotFound, also when it is not the caller's to see."""
-    return Seen(*await _first(tx, _readable(reader_of(caller)), case_id))
+    return Seen(*found(await _case.first(tx, caller, {"case_id": case_id})))
+
+
+@kept
+def _case(reader: Reader) -> Select[Any]:
+    seen = case_seen(reader)
+    return (
+        select(CaseFile, seen.c.mask)
+        .join(seen, true())
+        .where(CaseFile.id == given("case_id"), shows_case(seen.c.mask))
+    )
 
 
 async def lock_case(tx: AsyncSession, caller: Caller, case_id: str) -> Seen[CaseFile]:
     """Return the case locked: every write below it comes after this. Raises NotFound."""
-    statement = _visible(caller, CaseFile.id == case_id).with_for_update(
-        of=CaseFile, key_share=True
-    )
-    return await _one(tx, statement.execution_options(populate_existing=True))
+    return Seen(*found(await _case_locked.locked(tx, caller, {"case_id": case_id})))
+
+
+@kept
+def _case_locked(reader: Reader) -> Select[Any]:
+    return _case.build(reader).with_for_update(of=CaseFile, key_share=True)
 
 
 async def find_case(tx: AsyncSession, case_id: str) -> CaseFile | None:
@@ -107,17 +91,18 @@ async def list_cases(
     tx: AsyncSession, caller: Caller, wanted: CaseFilter, after: str | None, limit: int
 ) -> Sequence[Seen[CaseFile]]:
     """Return up to `limit` cases, newest first, after the case of that id."""
-    rows = await tx.execute(_page(reader_of(caller), wanted, limit), {"after": after or AFTER_ALL})
-    return [Seen(*row) for row in rows]
+    values = narrowing(wanted)
+    names = frozenset(values)
+    values["after"] = after or AFTER_ALL
+    rows = await _page.rows(tx, caller, values, names, at_least(limit))
+    return [Seen(*row) for row in rows[:limit]]
 
 
 @kept
-def _page(reader: Organisation, wanted: CaseFilter, limit: int) -> Select[Any]:
-    after = bindparam("after", type_=CaseFile.id.type)
+def _page(reader: Reader, names: frozenset[str], limit: int) -> Select[Any]:
     return (
-        _listed(reader, wanted, CaseFile)
-        # on both sides: a merge join would read the other from its newest row
-        .where(CaseReader.case_id < after, CaseFile.id < after)
+        _listed(reader, names, CaseFile)
+        .where(CaseReader.case_id < given("after"))
         .order_by(CaseReader.case_id.desc())
         .limit(limit)
     )
@@ -125,8 +110,15 @@ def _page(reader: Organisation, wanted: CaseFilter, limit: int) -> Select[Any]:
 
 async def count_cases(tx: AsyncSession, caller: Caller, wanted: CaseFilter) -> int:
     """Return how many cases the list would hold."""
-    listed = _listed(caller, wanted, CaseReader.case_id).subquery()
-    return await tx.scalar(select(func.count()).select_from(listed)) or 0
+    values = narrowing(wanted)
+    [counted] = found(await _counted.first(tx, caller, values, frozenset(values)))
+    return int(counted)
+
+
+@kept
+def _counted(reader: Reader, names: frozenset[str]) -> Select[Any]:
+    listed = _listed(reader, names, CaseReader.case_id).subquery()
+    return select(func.count()).select_from(listed)
 
 
 async def list_phases(tx: AsyncSession, case_id: str) -> Sequence[CasePhase]:
@@ -140,116 +132,84 @@ async def phases_of(tx: AsyncSession, case_ids: Collection[str]) -> Sequence[Cas
     return (await tx.scalars(statement)).all()
 
 
-async def count_rows(tx: AsyncSession, caller: Caller, file: CaseFile) -> dict[str, int]:
-    """Return the counts of rows of the case that the caller sees, in one statement."""
-    row = await _first(tx, _counts(reader_of(caller)), file.id)
-    return dict(zip(row._fields, row, strict=True))
+async def get_counted(
+    tx: AsyncSession, caller: Caller, case_id: str
+) -> tuple[Seen[CaseFile], dict[str, int]]:
+    """Return the case and the counts of its rows that the caller sees. Raises NotFound."""
+    file, mask, *counts = found(await _case_counted.first(tx, caller, {"case_id": case_id}))
+    return Seen(file, mask), dict(zip(_COUNTED, counts, strict=True))
 
 
 @kept
-def _counts(reader: Organisation) -> Select[Any]:
-    columns = {
-        "needs_open": _count(
-            reader, Need, Need.status.in_([NeedStatus.OPEN, NeedStatus.IN_PROGRESS])
-        ),
-        "tasks_open": _count(reader, Task, Task.status.in_(sorted(OPEN))),
-        "goals": _count(reader, Goal, Goal.lifecycle_status != GoalStatus.ENTERED_IN_ERROR),
-        "notes": _count(reader, Note, true()),
-    }
-    labelled: list[Any] = [count.label(name) for name, count in columns.items()]
-    counted: Select[Any] = select(*labelled)
-    return counted
+def _case_counted(reader: Reader) -> Select[Any]:
+    counts = (_count(reader, model, which) for model, which in _COUNTED.values())
+    return _case.build(reader).add_columns(*counts)
 
 
-@kept
-def _readable(reader: Organisation) -> Select[Any]:
-    return _visible(reader, CaseFile.id == _ASKED)
-
-
-async def _first(tx: AsyncSession, statement: Select[Any], case_id: str) -> Any:
-    """Return the one row of a kept statement over one case. Raises NotFound."""
-    row = (await tx.execute(statement, {"case_id": case_id})).first()
-    if row is None:
-        raise NotFound
-    return row
-
-
-def reader_of(caller: Caller) -> Organisation:
-    """Return what of the caller a decision depends on: by it statements are kept."""
-    return Organisation(caller.organisation_id, caller.kind, caller.purpose)
+_COUNTED: Mapping[str, tuple[type[InCase], ColumnElement[bool]]] = {
+    "needs_open": (Need, Need.status.in_([NeedStatus.OPEN, NeedStatus.IN_PROGRESS])),
+    "tasks_open": (Task, Task.status.in_(sorted(OPEN))),
+    "goals": (Goal, Goal.lifecycle_status != GoalStatus.ENTERED_IN_ERROR),
+    "notes": (Note, true()),
+}
 
 
 def _count(reader: Reader, model: type[InCase], which: ColumnElement[bool]) -> ColumnElement[int]:
     seen = sql.lateral(row_mask(reader, model))
-    return (
+    counted = (
         select(func.count())
         .select_from(model)
-        .join(CaseFile, CaseFile.id == model.case_id)
         .join(seen, true())
-        .where(model.case_id == _ASKED, which, shows_row(seen.c.mask, model))
-        .scalar_subquery()
+        .where(model.case_id == CaseFile.id, which, shows_row(seen.c.mask, model))
     )
+    return counted.correlate(CaseFile).scalar_subquery()
 
 
-def _visible(caller: Reader, which: ColumnElement[bool]) -> Select[Any]:
-    seen = case_seen(caller)
-    return select(CaseFile, seen.c.mask).join(seen, true()).where(which, shows_case(seen.c.mask))
-
-
-async def _one(tx: AsyncSession, statement: Select[Any]) -> Seen[CaseFile]:
-    row = (await tx.execute(statement)).first()
-    if row is None:
-        raise NotFound
-    return Seen(*row)
-
-
-def _listed(caller: Reader, wanted: CaseFilter, what: Any) -> Select[Any]:
-    """Drive from the caller's narrow reader table: first and deep pages then cost the same."""
-    seen = case_seen(caller)
+def _listed(reader: Reader, names: frozenset[str], what: Any) -> Select[Any]:
+    """Drive from the reader's narrow table: first and deep pages then cost the same."""
+    seen = case_seen(reader)
     return (
         select(what, seen.c.mask)
         .select_from(CaseReader)
-        .join(CaseFile, CaseFile.id == CaseReader.case_id)
+        .join(CaseFile, sql.looked_up(CaseFile.id, CaseReader.case_id))
         .join(seen, true())
         .where(
-            CaseReader.organisation_id == caller.organisation_id,
+            CaseReader.organisation_id == reader.organisation_id,
             shows_case(seen.c.mask),
-            *_narrowed(caller, wanted, seen.c.mask),
+            *_narrowed(reader, names, seen.c.mask),
         )
     )
 
 
 def _narrowed(
-    caller: Reader, wanted: CaseFilter, mask: ColumnElement[int]
+    reader: Reader, names: frozenset[str], mask: ColumnElement[int]
 ) -> list[ColumnElement[bool]]:
     """A filter on a hidden field matches nothing."""
-    exact: list[tuple[str, ColumnElement[bool] | None]] = [
-        ("envelope", _equal(CaseFile.person_id, wanted.person_id)),
-        ("envelope", _equal(CaseFile.custodian_id, wanted.custodian_id)),
-        ("outcome", _equal(CaseFile.status, wanted.status)),
-        ("outcome", CaseFile.opened_at >= wanted.opened_since if wanted.opened_since else None),
-        ("coordination", _equal(CaseFile.phase, wanted.phase)),
-        ("coordination", _equal(CaseFile.worker, wanted.worker)),
-        (
-            "coordination",
-            CaseFile.updated_at >= wanted.updated_since if wanted.updated_since else None,
-        ),
-    ]
+    exact: dict[str, tuple[str, ColumnElement[bool]]] = {
+        "person_id": ("envelope", CaseFile.person_id == given("person_id")),
+        "custodian_id": ("envelope", CaseFile.custodian_id == given("custodian_id")),
+        "status": ("outcome", CaseFile.status == given("status")),
+        "opened_since": ("outcome", CaseFile.opened_at >= given("opened_since")),
+        "phase": ("coordination", CaseFile.phase == given("phase")),
+        "worker": ("coordination", CaseFile.worker == given("worker")),
+        "updated_since": ("coordination", CaseFile.updated_at >= given("updated_since")),
+    }
     narrowed = [
         and_(sql.may_filter(mask, needed), condition)
-        for needed, condition in exact
-        if condition is not None
+        for name, (needed, condition) in exact.items()
+        if name in names
     ]
-    if wanted.need:
-        narrowed.append(_has(caller, Need, Need.category == wanted.need))
-    if wanted.number:
-        own = and_(sql.may_filter(mask, "coordination"), CaseFile.number == wanted.number)
-        other = _has(caller, ExternalNumber, ExternalNumber.value == wanted.number)
-        narrowed.extend((or_(own, other), CaseFile.id.in_(_numbered(wanted.number))))
+    if "need" in names:
+        narrowed.append(_has(reader, Need, Need.category == given("need")))
+    if "number" in names:
+        number = given("number", CaseFile.number.type)
+        own = and_(sql.may_filter(mask, "coordination"), CaseFile.number == number)
+        other = _has(reader, ExternalNumber, ExternalNumber.value == number)
+        narrowed.extend((or_(own, other), CaseFile.id.in_(_numbered(number))))
     return narrowed
 
 
-def _numbered(number: str) -> CompoundSelect[str]:
+def _numbered(number: ColumnElement[str]) -> CompoundSelect[str]:
     """Candidates by index: whoever's number it is, the filter beside this decides if it is seen."""
     numbered = aliased(CaseFile)
     return union(
@@ -258,14 +218,10 @@ def _numbered(number: str) -> CompoundSelect[str]:
     )
 
 
-def _equal(column: Any, value: object) -> ColumnElement[bool] | None:
-    return None if value is None else column == value
-
-
-def _has(caller: Reader, model: type[InCase], which: ColumnElement[bool]) -> ColumnElement[bool]:
-    mask = row_mask(caller, model)
-    found = select(literal(1)).where(model.case_id == CaseFile.id, which, shows_row(mask, model))
-    return found.correlate(CaseFile).exists()
+def _has(reader: Reader, model: type[InCase], which: ColumnElement[bool]) -> ColumnElement[bool]:
+    mask = row_mask(reader, model)
+    some = select(literal(1)).where(model.case_id == CaseFile.id, which, shows_row(mask, model))
+    return some.correlate(CaseFile).exists()
 
 
 def shows_phases(seen: Seen[CaseFile]) -> bool:

@@ -10,7 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sharing import Organisation, Reader, sql
+from sharing import Reader, sql
+from sharing.kept import AFTER_ALL, at_least, given, kept
 from sqlalchemy import (
     ColumnElement,
     DateTime,
@@ -18,7 +19,6 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
-    bindparam,
     case,
     cast,
     func,
@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import LateralFromClause
-from svckit.errors import FieldError, Invalid, NotFound
+from svckit.errors import FieldError, Invalid
 from svckit.identity import Caller
 
 from case_svc.domain.needs import NeedStatus
@@ -53,10 +53,10 @@ from case_svc.models import (
 )
 from case_svc.models.base import InCase, Versioned
 from case_svc.queries import cases
-from case_svc.queries.cases import kept
 from case_svc.queries.visible import (
     Seen,
     case_mask,
+    found,
     rank,
     row_mask,
     shows_case,
@@ -64,8 +64,7 @@ from case_svc.queries.visible import (
 
 Row = TypeVar("Row", bound=InCase)
 Kept = TypeVar("Kept", bound=Versioned)
-_AT = bindparam("as_of", type_=DateTime(timezone=True))
-_ASKED = bindparam("case_id", type_=CaseFile.id.type)
+_AT = given("as_of", DateTime(timezone=True))
 _LOST = -1
 _ROWS: tuple[type[InCase], ...] = (
     *(Activity, Assessment, Decision, ExternalNumber, Goal),
@@ -96,7 +95,6 @@ def _past(model: type[Versioned]) -> LateralFromClause:
 
 
 _ALL: tuple[type[Versioned], ...] = (CaseFile, *_ROWS)
-# made once: the compiled rule is remembered by its columns
 _PAST = {model.__tablename__: _past(model) for model in _ALL}
 
 
@@ -126,15 +124,12 @@ async def get_case(
     tx: AsyncSession, caller: Caller, case_id: str, as_of: datetime
 ) -> Seen[CaseFile]:
     """Return the case as it was. Raises NotFound, also before it was opened; NotKept."""
-    given = {"case_id": case_id, "as_of": as_of}
-    row = (await tx.execute(_case(cases.reader_of(caller)), given)).first()
-    if row is None:
-        raise NotFound
-    return _then(*row)
+    row = await _case.first(tx, caller, {"case_id": case_id, "as_of": as_of})
+    return _then(*found(row))
 
 
 @kept
-def _case(reader: Organisation) -> Select[Any]:
+def _case(reader: Reader) -> Select[Any]:
     seen = sql.lateral(case_mask(reader, _PROTECTED[CaseFile.__tablename__]))
     past = _PAST[CaseFile.__tablename__]
     return (
@@ -142,7 +137,7 @@ def _case(reader: Organisation) -> Select[Any]:
         .select_from(CaseFile)
         .outerjoin(past, true())
         .join(seen, true())
-        .where(CaseFile.id == _ASKED, CaseFile.created_at <= _AT, shows_case(seen.c.mask))
+        .where(CaseFile.id == given("case_id"), CaseFile.created_at <= _AT, shows_case(seen.c.mask))
     )
 
 
@@ -168,17 +163,21 @@ async def list_rows(
 ) -> Sequence[Seen[Row]]:
     """Return a page of the case's rows as they were, newest first. Raises NotFound, NotKept."""
     await get_case(tx, caller, case_id, as_of)
-    narrowed = and_(true(), *(_was(model, name) == value for name, value in which.items()))
-    statement = (
-        _kept(caller, model, case_id)
+    values = {"case_id": case_id, "as_of": as_of, "after": after or AFTER_ALL, **which}
+    rows = await _page.rows(tx, caller, values, model, frozenset(which), at_least(limit))
+    return [_then(*row) for row in rows[:limit]]
+
+
+@kept
+def _page(reader: Reader, model: Any, names: frozenset[str], limit: int) -> Select[Any]:
+    narrowed = and_(true(), *(_was(model, name) == given(name, Text()) for name in sorted(names)))
+    return (
+        _of_case(reader, model)
         # what was not kept must be met, whatever it was
-        .where(or_(narrowed, _is_lost(model)))
+        .where(or_(narrowed, _is_lost(model)), model.id < given("after"))
         .order_by(model.id.desc())
         .limit(limit)
     )
-    if after:
-        statement = statement.where(model.id < after)
-    return [_then(*found) for found in await tx.execute(statement, {"as_of": as_of})]
 
 
 async def get_row(  # noqa: PLR0917  # who, what, where, when
@@ -186,11 +185,13 @@ async def get_row(  # noqa: PLR0917  # who, what, where, when
 ) -> Seen[Row]:
     """Return one row of a case as it was. Raises NotFound, NotKept."""
     await get_case(tx, caller, case_id, as_of)
-    statement = _kept(caller, model, case_id).where(model.id == row_id)
-    found = (await tx.execute(statement, {"as_of": as_of})).first()
-    if found is None:
-        raise NotFound
-    return _then(*found)
+    which = {"case_id": case_id, "id": row_id, "as_of": as_of}
+    return _then(*found(await _one.first(tx, caller, which, model)))
+
+
+@kept
+def _one(reader: Reader, model: Any) -> Select[Any]:
+    return _of_case(reader, model).where(model.id == given("id"))
 
 
 async def list_phases(
@@ -205,44 +206,45 @@ async def count_rows(
     tx: AsyncSession, caller: Caller, case_id: str, as_of: datetime
 ) -> dict[str, int]:
     """Return the counts of rows as they were, of those that the caller sees. Raises NotKept."""
-    given = {"case_id": case_id, "as_of": as_of}
-    row = (await tx.execute(_counts(cases.reader_of(caller)), given)).one()
+    row = found(await _counts.first(tx, caller, {"case_id": case_id, "as_of": as_of}))
     if _LOST in row:
         raise NotKept
-    return dict(zip(row._fields, row, strict=True))
+    return dict(zip(_COUNTED, row, strict=True))
+
+
+_COUNTED: dict[str, tuple[type[InCase], str | None, Sequence[StrEnum]]] = {
+    "needs_open": (Need, "status", [NeedStatus.OPEN, NeedStatus.IN_PROGRESS]),
+    "tasks_open": (Task, "status", sorted(OPEN)),
+    "goals": (Goal, "lifecycle_status", [*set(GoalStatus) - {GoalStatus.ENTERED_IN_ERROR}]),
+    "notes": (Note, None, ()),
+}
 
 
 @kept
-def _counts(reader: Organisation) -> Select[Any]:
-    counted: dict[str, tuple[type[InCase], str | None, Sequence[StrEnum]]] = {
-        "needs_open": (Need, "status", [NeedStatus.OPEN, NeedStatus.IN_PROGRESS]),
-        "tasks_open": (Task, "status", sorted(OPEN)),
-        "goals": (Goal, "lifecycle_status", [*set(GoalStatus) - {GoalStatus.ENTERED_IN_ERROR}]),
-        "notes": (Note, None, ()),
-    }
+def _counts(reader: Reader) -> Select[Any]:
     columns: list[Any] = []
-    for name, (model, column, values) in counted.items():
+    for name, (model, column, values) in _COUNTED.items():
         which = _was(model, column).in_([each.value for each in values]) if column else true()
         rows = (
             _visible(reader, model, which.label("counts"), _is_lost(model).label("lost"))
-            .where(model.case_id == _ASKED)
+            .where(model.case_id == given("case_id"))
             .subquery()
         )
         count = func.count().filter(rows.c.counts)
-        told = case((func.bool_or(rows.c.lost), literal(_LOST)), else_=count)
-        columns.append(select(told).scalar_subquery().label(name))
-    found: Select[Any] = select(*columns)
-    return found
+        counted = case((func.bool_or(rows.c.lost), literal(_LOST)), else_=count)
+        columns.append(select(counted).scalar_subquery().label(name))
+    row: Select[Any] = select(*columns)
+    return row
 
 
-def _kept(caller: Caller, model: type[InCase], case_id: str) -> Select[Any]:
+def _of_case(reader: Reader, model: type[InCase]) -> Select[Any]:
     past = _PAST[model.__tablename__]
-    statement = _visible(caller, model, model, past.c.state, _is_lost(model))
-    return statement.where(model.case_id == case_id)
+    statement = _visible(reader, model, model, past.c.state, _is_lost(model))
+    return statement.where(model.case_id == given("case_id"))
 
 
-def _visible(caller: Reader, model: type[InCase], *what: Any) -> Select[Any]:
-    seen = sql.lateral(row_mask(caller, model, _PROTECTED[model.__tablename__]))
+def _visible(reader: Reader, model: type[InCase], *what: Any) -> Select[Any]:
+    seen = sql.lateral(row_mask(reader, model, _PROTECTED[model.__tablename__]))
     needed = type_coerce(model.classes, Integer).op("|")(
         func.coalesce(cast(_state(model, "classes"), Integer), 0)
     )

@@ -3,15 +3,35 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sharing import sql
-from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select, true
+from sharing import Reader, sql
+from sharing.kept import AFTER_ALL, at_least, given, kept
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    any_,
+    exists,
+    literal,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
 from svckit.identity import Caller
 
 from case_svc.domain.persons import tokens
 from case_svc.models import CaseFile, CaseReader, ClientRecord, Person, PersonReader
-from case_svc.queries.visible import Seen, case_seen, record_mask, shows_case, shows_record
+from case_svc.queries.visible import (
+    Seen,
+    case_seen,
+    found,
+    record_mask,
+    shows_case,
+    shows_record,
+)
 
 Records = Mapping[str, list[Seen[ClientRecord]]]
 
@@ -20,19 +40,37 @@ async def get_person(
     tx: AsyncSession, caller: Caller, person_id: str
 ) -> tuple[Person, list[Seen[ClientRecord]]]:
     """Return the person with the records the caller sees. Raises NotFound when there are none."""
-    records = (await records_of(tx, caller, [person_id])).get(person_id)
-    person = await tx.get(Person, person_id)
-    if not records or person is None:
+    rows = await _person.rows(tx, caller, {"person_id": person_id})
+    if not rows:
         raise NotFound
-    return person, records
+    return rows[0][0], [Seen(*row[1:]) for row in rows]
+
+
+@kept
+def _person(reader: Reader) -> Select[Any]:
+    seen = sql.lateral(record_mask(reader))
+    return (
+        select(Person, ClientRecord, seen.c.mask)
+        .join(ClientRecord, ClientRecord.person_id == Person.id)
+        .join(seen, true())
+        .where(Person.id == given("person_id"), shows_record(seen.c.mask))
+        .order_by(ClientRecord.id)
+    )
 
 
 async def get_record(
     tx: AsyncSession, caller: Caller, person_id: str, record_id: str
 ) -> Seen[ClientRecord]:
     """Return one record of a person. Raises NotFound."""
-    which = and_(ClientRecord.id == record_id, ClientRecord.person_id == person_id)
-    return await _record(tx, _records(caller).where(which))
+    which = {"person_id": person_id, "record_id": record_id}
+    return Seen(*found(await _record.first(tx, caller, which)))
+
+
+@kept
+def _record(reader: Reader) -> Select[Any]:
+    return _records(reader).where(
+        ClientRecord.id == given("record_id"), ClientRecord.person_id == given("person_id")
+    )
 
 
 async def lock_record(
@@ -63,19 +101,25 @@ async def lock_person(tx: AsyncSession, person_id: str) -> Person | None:
 
 async def knows_person(tx: AsyncSession, caller: Caller, person_id: str) -> bool:
     """Tell whether the caller sees a record or a case of the person."""
-    seen = case_seen(caller)
+    [knows] = found(await _knows.first(tx, caller, {"person_id": person_id}))
+    return bool(knows)
+
+
+@kept
+def _knows(reader: Reader) -> Select[Any]:
+    seen = case_seen(reader)
     a_case = (
         select(CaseFile.id)
         .join(CaseReader, CaseReader.case_id == CaseFile.id)
         .join(seen, true())
         .where(
-            CaseReader.organisation_id == caller.organisation_id,
-            CaseFile.person_id == person_id,
+            CaseReader.organisation_id == reader.organisation_id,
+            CaseFile.person_id == given("person_id"),
             shows_case(seen.c.mask),
         )
     )
-    a_record = _records(caller).where(ClientRecord.person_id == person_id)
-    return bool(await tx.scalar(select(or_(exists(a_record), exists(a_case)))))
+    a_record = _records(reader).where(ClientRecord.person_id == given("person_id"))
+    return select(or_(exists(a_record), exists(a_case)))
 
 
 async def list_persons(
@@ -86,61 +130,71 @@ async def list_persons(
     q: str | None,
     after: str | None,
     limit: int,
-) -> Sequence[Person]:
-    """Return a page of persons of whom the caller sees a record, newest first."""
-    records = _records(caller).where(ClientRecord.person_id == Person.id)
-    for condition in _narrowed(caller, number, q):
-        records = records.where(condition)
-    statement = (
+) -> Sequence[tuple[Person, list[Seen[ClientRecord]]]]:
+    """Return a page of persons with the records of them that the caller sees, newest first.
+
+    Names match by the beginnings of their words, numbers exactly.
+    """
+    words = tokens(q or "")
+    if q is not None and not words:
+        return []
+    # a folded word holds no wildcard
+    values = {f"word_{place}": f"{word}%" for place, word in enumerate(words)}
+    if number is not None:
+        values["number"] = number
+    names = frozenset(values)
+    values["after"] = after or AFTER_ALL
+    rows = await _page.rows(tx, caller, values, names, at_least(limit))
+    page = [person for (person,) in rows[:limit]]
+    records = await records_of(tx, caller, [person.id for person in page])
+    return [(person, records.get(person.id, [])) for person in page]
+
+
+@kept
+def _page(reader: Reader, names: frozenset[str], limit: int) -> Select[Any]:
+    records = _records(reader).where(ClientRecord.person_id == Person.id, *_narrowed(reader, names))
+    return (
         select(Person)
-        .join(PersonReader, PersonReader.person_id == Person.id)
+        .join(PersonReader, sql.looked_up(Person.id, PersonReader.person_id))
         .where(
-            PersonReader.organisation_id == caller.organisation_id,
+            PersonReader.organisation_id == reader.organisation_id,
+            PersonReader.person_id < given("after"),
             records.correlate(Person).exists(),
         )
         .order_by(PersonReader.person_id.desc())
         .limit(limit)
     )
-    if after:
-        statement = statement.where(PersonReader.person_id < after, Person.id < after)
-    return (await tx.scalars(statement)).all()
 
 
 async def records_of(tx: AsyncSession, caller: Caller, person_ids: Sequence[str]) -> Records:
     """Return the visible records by person, oldest first, in one statement."""
-    statement = _records(caller).where(ClientRecord.person_id.in_(person_ids))
-    found: dict[str, list[Seen[ClientRecord]]] = {}
-    for row in await tx.execute(statement.order_by(ClientRecord.id)):
-        found.setdefault(row[0].person_id, []).append(Seen(*row))
-    return found
+    records: dict[str, list[Seen[ClientRecord]]] = {}
+    if person_ids:
+        for row in await _of_persons.rows(tx, caller, {"person_ids": person_ids}):
+            records.setdefault(row[0].person_id, []).append(Seen(*row))
+    return records
 
 
-def _records(caller: Caller) -> Select[Any]:
-    seen = sql.lateral(record_mask(caller))
+@kept
+def _of_persons(reader: Reader) -> Select[Any]:
+    these = given("person_ids", ARRAY(Text))
+    return _records(reader).where(ClientRecord.person_id == any_(these)).order_by(ClientRecord.id)
+
+
+def _records(reader: Reader) -> Select[Any]:
+    seen = sql.lateral(record_mask(reader))
     return select(ClientRecord, seen.c.mask).join(seen, true()).where(shows_record(seen.c.mask))
 
 
-def _narrowed(caller: Caller, number: str | None, q: str | None) -> list[ColumnElement[bool]]:
-    """Names match by the beginnings of their words, numbers exactly."""
-    shown = sql.may_filter(record_mask(caller), "identity")
-    narrowed = []
-    if number is not None:
-        narrowed.append(and_(shown, ClientRecord.number == number))
-    words = tokens(q or "")
-    if q is not None and not words:
-        narrowed.append(false())
-    narrowed.extend(and_(shown, _begins(word)) for word in words)
-    return narrowed
+def _narrowed(reader: Reader, names: frozenset[str]) -> list[ColumnElement[bool]]:
+    shown = sql.may_filter(record_mask(reader), "identity")
+    return [
+        and_(shown, ClientRecord.number == given(name) if name == "number" else _begins(name))
+        for name in sorted(names)
+    ]
 
 
-def _begins(word: str) -> ColumnElement[bool]:
-    """A folded word holds no wildcard."""
+def _begins(name: str) -> ColumnElement[bool]:
     columns = (ClientRecord.family_key, ClientRecord.given_key)
-    return or_(*(each.like(f"{start}{word}%") for each in columns for start in ("", "% ")))
-
-
-async def _record(tx: AsyncSession, statement: Select[Any]) -> Seen[ClientRecord]:
-    row = (await tx.execute(statement)).first()
-    if row is None:
-        raise NotFound
-    return Seen(*row)
+    word = given(name, Text())
+    return or_(*(each.like(like) for each in columns for like in (word, literal("% ") + word)))

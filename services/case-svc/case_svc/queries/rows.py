@@ -4,18 +4,20 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sharing import Organisation, Reader, sql
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, select, true
+from sharing import Reader, sql
+from sharing.kept import AFTER_ALL, at_least, given, kept
+from sqlalchemy import Select, Text, any_, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 from svckit.errors import NotFound
 from svckit.identity import Caller
 
 from case_svc.models import CaseFile, TimelineEntry
 from case_svc.models.base import InCase
-from case_svc.queries.cases import AFTER_ALL, get_case, kept, reader_of
-from case_svc.queries.visible import Seen, row_mask, shows_row
+from case_svc.queries.visible import Seen, case_seen, found, row_mask, shows_case, shows_row
 
-Row = TypeVar("Row", bound=InCase)
+Row = TypeVar("Row", bound=InCase | TimelineEntry)
 
 
 async def list_rows(
@@ -26,46 +28,40 @@ async def list_rows(
     *,
     after: str | None,
     limit: int,
-    which: Mapping[str, str],
+    which: Mapping[str, object],
 ) -> Sequence[Seen[Row]]:
-    """Return a page of the case's rows that the caller sees, newest first. Raises NotFound."""
-    file = (await get_case(tx, caller, case_id)).row
-    equal = (getattr(model, name) == value for name, value in which.items())
-    statement = (
-        _visible(caller, model, model.case_id == file.id)
-        .where(*equal)
-        .order_by(model.id.desc())
-        .limit(limit)
-    )
-    if after:
-        statement = statement.where(model.id < after)
-    return [Seen(*row) for row in (await tx.execute(statement))]
+    """Return a page of the case's rows that the caller sees, newest first. Raises NotFound.
+
+    `which` holds what columns must be; None does not narrow.
+    """
+    wanted = {name: value for name, value in which.items() if value is not None}
+    values = {"case_id": case_id, **wanted, **({"after": after} if after else {})}
+    names = frozenset(values) - {"case_id"}
+    rows = await _page.rows(tx, caller, values, model, names, at_least(limit))
+    return _shown(rows)[:limit]
 
 
 async def get_row(
     tx: AsyncSession, caller: Caller, model: type[Row], case_id: str, row_id: str
 ) -> Seen[Row]:
     """Return one row of a case. Raises NotFound."""
-    file = (await get_case(tx, caller, case_id)).row
-    return await row_of(tx, caller, model, file, row_id)
+    values = {"case_id": case_id, "id": row_id}
+    shown = _shown(await _page.rows(tx, caller, values, model, frozenset({"id"}), 1))
+    return found(shown[0] if shown else None)
 
 
 async def row_of(
     tx: AsyncSession, caller: Caller, model: type[Row], file: CaseFile, row_id: str
 ) -> Seen[Row]:
-    """Return one row of a case at hand; current when the case is locked. Raises NotFound."""
-    statement = _visible(caller, model, model.case_id == file.id).where(model.id == row_id)
-    found = await tx.execute(statement.execution_options(populate_existing=True))
-    row = found.first()
-    if row is None:
-        raise NotFound
-    return Seen(*row)
+    """Return one row of a case at hand, to be changed while the case is locked. Raises NotFound."""
+    values = {"case_id": file.id, "id": row_id}
+    return Seen(*found(await _one.locked(tx, caller, values, model)))
 
 
 async def list_timeline(
     tx: AsyncSession,
     caller: Caller,
-    file: CaseFile,
+    case_id: str,
     *,
     after: str | None,
     limit: int,
@@ -75,19 +71,12 @@ async def list_timeline(
 
     The order is the place in the case; a cursor holds an id, because places count hidden entries.
     """
-    statement = (
-        _visible(caller, TimelineEntry, TimelineEntry.case_id == file.id)
-        .order_by(TimelineEntry.place.desc())
-        .limit(limit)
-    )
+    values: dict[str, object] = {"case_id": case_id, **({"after": after} if after else {})}
     if as_of:
-        statement = statement.where(TimelineEntry.at <= as_of)
-    if after:
-        place = select(TimelineEntry.place).where(
-            TimelineEntry.case_id == file.id, TimelineEntry.id == after
-        )
-        statement = statement.where(TimelineEntry.place < place.scalar_subquery())
-    return [Seen(*row) for row in (await tx.execute(statement))]
+        values["as_of"] = as_of
+    names = frozenset(values) - {"case_id"}
+    shown = await _page.rows(tx, caller, values, TimelineEntry, names, at_least(limit))
+    return _shown(shown)[:limit]
 
 
 async def rows_of(
@@ -100,27 +89,85 @@ async def rows_of(
     limit: int,
 ) -> Sequence[Seen[Any]]:
     """Return up to `limit` rows of cases that the caller sees, newest case and row first."""
-    statement = _of_cases(reader_of(caller), model)
-    given = {"case_ids": list(case_ids), "after": after or AFTER_ALL, "limit": limit}
-    return [Seen(*row) for row in (await tx.execute(statement, given))]
+    values = {"case_ids": list(case_ids), "after": after or AFTER_ALL}
+    shown = await _of_cases.rows(tx, caller, values, model, at_least(limit))
+    return [Seen(*row) for row in shown[:limit]]
 
 
 @kept
-def _of_cases(reader: Organisation, model: Any) -> Select[Any]:
-    after = bindparam("after", type_=CaseFile.id.type)
-    asked = bindparam("case_ids", type_=CaseFile.id.type, expanding=True)
+def _of_cases(reader: Reader, model: Any, limit: int) -> Select[Any]:
+    these = given("case_ids", ARRAY(Text))
     return (
-        _visible(reader, model, and_(model.case_id.in_(asked), model.id < after))
+        _visible(reader, model)
+        .where(model.case_id == any_(these), model.id < given("after"))
         .order_by(model.case_id.desc(), model.id.desc())
-        .limit(bindparam("limit", type_=Integer))
+        .limit(limit)
     )
 
 
-def _visible(caller: Reader, model: Any, which: ColumnElement[bool]) -> Select[Any]:
-    seen = sql.lateral(row_mask(caller, model))
+def _shown(rows: Sequence[tuple[Any, ...]]) -> list[Seen[Any]]:
+    """A case that is seen is one row at least, with nothing in it. Raises NotFound."""
+    if not rows:
+        raise NotFound
+    return [Seen(*row) for row in rows if row[0] is not None]
+
+
+@kept
+def _page(reader: Reader, model: Any, names: frozenset[str], limit: int) -> Select[Any]:
+    """The case and beside it its rows: one statement tells whether there is such a case."""
+    of_case, seen = case_seen(reader), sql.lateral(row_mask(reader, model))
+    order = _order(model)
+    inside = (
+        select(model, seen.c.mask)
+        .select_from(model)
+        .join(seen, true())
+        .where(model.case_id == CaseFile.id, shows_row(seen.c.mask, model))
+        .where(*(_narrowed(model, name) for name in sorted(names)))
+        .order_by(order.desc())
+        .limit(limit)
+        .correlate(CaseFile)
+        .lateral("shown")
+    )
+    row = aliased(model, inside)
+    return (
+        select(row, inside.c.mask, CaseFile.person_id)
+        .select_from(CaseFile)
+        .join(of_case, true())
+        .outerjoin(inside, true())
+        .where(CaseFile.id == given("case_id"), shows_case(of_case.c.mask))
+        .order_by(inside.c[order.key].desc())
+    )
+
+
+def _order(model: Any) -> Any:
+    return TimelineEntry.place if model is TimelineEntry else model.id
+
+
+def _narrowed(model: Any, name: str) -> Any:
+    if name == "as_of":
+        return model.at <= given("as_of")
+    if name != "after":
+        column = getattr(model, name)
+        return column == given(name)
+    last = given("after", model.id.type)
+    if model is not TimelineEntry:
+        return model.id < last
+    place = select(TimelineEntry.place).where(
+        TimelineEntry.case_id == CaseFile.id, TimelineEntry.id == last
+    )
+    return TimelineEntry.place < place.correlate(CaseFile).scalar_subquery()
+
+
+@kept
+def _one(reader: Reader, model: Any) -> Select[Any]:
+    return _visible(reader, model).where(model.case_id == given("case_id"), model.id == given("id"))
+
+
+def _visible(reader: Reader, model: Any) -> Select[Any]:
+    seen = sql.lateral(row_mask(reader, model))
     return (
         select(model, seen.c.mask, CaseFile.person_id)
         .join(CaseFile, CaseFile.id == model.case_id)
         .join(seen, true())
-        .where(which, shows_row(seen.c.mask, model))
+        .where(shows_row(seen.c.mask, model))
     )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sharing import sql
+from sharing import Reader, sql
+from sharing.kept import AFTER_ALL, at_least, given, kept, narrowing
 from sqlalchemy import ColumnElement, Select, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
@@ -13,7 +14,7 @@ from svckit.identity import Caller
 
 from case_svc.domain.tasks import TaskStatus
 from case_svc.models import CaseFile, Task, TaskReader
-from case_svc.queries.visible import Seen, case_mask, row_mask, shows_case, shows_row
+from case_svc.queries.visible import Seen, case_mask, found, row_mask, shows_case, shows_row
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,12 @@ class TaskFilter:
 
 async def get_task(tx: AsyncSession, caller: Caller, task_id: str) -> Seen[Task]:
     """Return the task. Raises NotFound."""
-    row = (await tx.execute(_visible(caller).where(Task.id == task_id))).first()
-    if row is None:
-        raise NotFound
-    return Seen(*row)
+    return Seen(*found(await _task.first(tx, caller, {"task_id": task_id})))
+
+
+@kept
+def _task(reader: Reader) -> Select[Any]:
+    return _visible(reader).where(Task.id == given("task_id"))
 
 
 async def case_of(tx: AsyncSession, task_id: str) -> str:
@@ -47,33 +50,40 @@ async def list_tasks(
     tx: AsyncSession, caller: Caller, wanted: TaskFilter, after: str | None, limit: int
 ) -> Sequence[Seen[Task]]:
     """Return a page of tasks the caller sees, newest first."""
-    statement = (
-        _visible(caller)
-        .join(TaskReader, TaskReader.task_id == Task.id)
-        .where(TaskReader.organisation_id == caller.organisation_id, *_narrowed(wanted))
+    values = narrowing(wanted)
+    names = frozenset(values)
+    values["after"] = after or AFTER_ALL
+    rows = await _page.rows(tx, caller, values, names, at_least(limit))
+    return [Seen(*row) for row in rows[:limit]]
+
+
+@kept
+def _page(reader: Reader, names: frozenset[str], limit: int) -> Select[Any]:
+    return (
+        _visible(reader)
+        .join(TaskReader, sql.looked_up(Task.id, TaskReader.task_id))
+        .where(TaskReader.organisation_id == reader.organisation_id, *_narrowed(names))
+        .where(TaskReader.task_id < given("after"))
         .order_by(TaskReader.task_id.desc())
         .limit(limit)
     )
-    if after:
-        statement = statement.where(TaskReader.task_id < after, Task.id < after)
-    return [Seen(*row) for row in (await tx.execute(statement))]
 
 
-def _narrowed(wanted: TaskFilter) -> list[ColumnElement[bool]]:
+def _narrowed(names: frozenset[str]) -> list[ColumnElement[bool]]:
     """Every field filtered on is of the class that a visible task shows anyway: coordination."""
-    equal = {
-        Task.status: wanted.status,
-        Task.organisation_id: wanted.organisation_id,
-        Task.worker: wanted.worker,
-        Task.case_id: wanted.case_id,
+    columns = {
+        "status": Task.status,
+        "organisation_id": Task.organisation_id,
+        "worker": Task.worker,
+        "case_id": Task.case_id,
     }
-    narrowed = [column == value for column, value in equal.items() if value is not None]
-    if wanted.due_before:
-        narrowed.append(Task.due_at < wanted.due_before)
+    narrowed = [column == given(name) for name, column in columns.items() if name in names]
+    if "due_before" in names:
+        narrowed.append(Task.due_at < given("due_before"))
     return narrowed
 
 
-def _visible(caller: Caller) -> Select[Any]:
+def _visible(caller: Reader) -> Select[Any]:
     of_case = sql.lateral(case_mask(caller))
     seen = sql.lateral(row_mask(caller, Task))
     return (

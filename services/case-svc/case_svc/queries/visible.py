@@ -11,7 +11,7 @@ from sharing import Reader, sql
 from sqlalchemy import ColumnElement, Integer, Text, and_, case, func, literal, null, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.selectable import LateralFromClause
-from svckit.identity import Caller
+from svckit.errors import NotFound
 
 from case_svc.domain.cases import Confidentiality
 from case_svc.domain.classes import CASE_SHOWS, FILED, RECORD_SHOWS
@@ -19,6 +19,7 @@ from case_svc.models import CaseFile, ClientRecord, Need, Note, TimelineEntry
 from case_svc.models.base import InCase
 
 T = TypeVar("T")
+Row = TypeVar("Row")
 
 # the referral that an entry of the timeline tells of
 _ENTERED = case(
@@ -49,6 +50,13 @@ class Seen(NamedTuple, Generic[T]):
     row: T
     mask: int
     person_id: str | None = None
+
+
+def found(row: Row | None) -> Row:
+    """Return the row. Raises NotFound when there is none."""
+    if row is None:
+        raise NotFound
+    return row
 
 
 def case_mask(
@@ -102,7 +110,7 @@ def shows_row(mask: ColumnElement[Any], model: type[InCase]) -> ColumnElement[bo
     return sql.may_see(mask, type_coerce(model.classes, Integer))
 
 
-def record_mask(caller: Caller) -> ColumnElement[int]:
+def record_mask(caller: Reader) -> ColumnElement[int]:
     """Return what the caller sees of a client record."""
     return sql.shared(caller, custodian=ClientRecord.custodian_id, person=ClientRecord.person_id)
 

@@ -13,7 +13,7 @@ from svckit.cloudevents import Received
 from svckit.disclosure import Disclosed
 from svckit.merkle import leaf_hash
 
-from gateway.entries import EVENTS_SEGMENT, WEBHOOK, Answer, Chain, place
+from gateway.entries import EVENTS_SEGMENT, WEBHOOK, Answer, Chain, Told, place
 from gateway.queries import ledger as queries
 from gateway.queries.ledger import Known, Subject
 
@@ -35,15 +35,15 @@ async def disclosure_made(tx: AsyncSession, received: Received) -> None:
     }
     known = await queries.known(connection, sorted(subjects), received.time) if subjects else {}
     chain = await _chain(tx, connection)
-    entries = []
+    told = []
     for each in items:
         classes = int(mask_of(each["classes"]))
         item = Disclosed("event", custodian_id, each["person_id"], classes, rules=rules)
         subject = Subject(custodian_id, each["organisation_id"], each["person_id"])
         bases, _ = known.get(subject, Known()).bases(each["purpose"], item.classes)
         answer = _answer(each, item, received.traceparent or "")
-        entries.append(chain.add(answer, item, bases, received.time))
-    await queries.append(connection, entries)
+        told.append(Told(answer, item, bases))
+    await queries.append(connection, chain.add(told, received.time))
 
 
 def _answer(told: dict[str, Any], item: Disclosed, traceparent: str) -> Answer:

@@ -8,16 +8,16 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
-from typing import Any
 
 import asyncpg
 import structlog
 from asyncpg.exceptions import InterfaceError, PostgresError
 from prometheus_client import Counter, Histogram
 from svckit.clock import now
+from svckit.disclosure import Disclosed
 from svckit.errors import Unavailable
 
-from gateway.entries import Answer, Bases, Chain, Entry, new_segment
+from gateway.entries import NONE, Answer, Bases, Chain, Entry, Told, new_segment
 from gateway.queries import ledger as queries
 from gateway.queries.ledger import Known, Subject
 
@@ -31,6 +31,7 @@ _REMEMBER_S = 1.0
 _REMEMBERED = 50_000
 # the last two: a class or purpose that this build does not know
 _AWAY = (OSError, TimeoutError, PostgresError, InterfaceError, ValueError, LookupError)
+_UNKNOWN = (0.0, Known())
 _log = structlog.get_logger("ledger")
 _entries = Counter("careloop_ledger_entries_total", "Entries committed", ["outcome"])
 _seconds = Histogram(
@@ -101,51 +102,40 @@ class Writer:
             chain = Chain(new_segment())
             await queries.open_segment(connection, chain.segment, at)
             self._chain = chain
-        bases = await self._bases(connection, answers)
-        entries = [
-            self._chain.add(answer, item, bases[answer, item], at)
-            for answer in answers
-            for item in answer.items
-        ]
+        told = await self._told(connection, answers)
+        entries = self._chain.add(told, at)
         await queries.append(connection, entries)
         _count(entries)
 
-    async def _bases(
-        self, connection: asyncpg.Connection, answers: list[Answer]
-    ) -> dict[Any, Bases]:
-        """Return why each item could be told; what is not remembered is looked up in one go."""
-        found: dict[Any, Bases] = {}
-        asked: dict[Subject, list[Any]] = {}
+    async def _told(self, connection: asyncpg.Connection, answers: list[Answer]) -> list[Told]:
+        """Return every item and why it could be told; what is not remembered is looked up at once."""
+        items = [
+            (answer, item, _subject(answer, item)) for answer in answers for item in answer.items
+        ]
         at = monotonic()
-        for answer in answers:
-            for item in answer.items:
-                if item.denied or not (item.custodian_id and item.person_id):
-                    found[answer, item] = Bases()
-                    continue
-                subject = Subject(item.custodian_id, answer.organisation_id, item.person_id)
-                until, remembered = self._known.get(subject, (0.0, Known()))
-                bases, whole = remembered.bases(answer.purpose, item.classes)
-                if whole and until > at:
-                    found[answer, item] = bases
-                else:
-                    asked.setdefault(subject, []).append((answer, item))
+        asked = {
+            subject
+            for answer, item, subject in items
+            if subject and not self._accounts_for(subject, answer.purpose, item.classes, at)
+        }
         if asked:
-            await self._look_up(connection, asked, found)
-        return found
-
-    async def _look_up(
-        self,
-        connection: asyncpg.Connection,
-        asked: dict[Subject, list[Any]],
-        found: dict[Any, Bases],
-    ) -> None:
+            found = await queries.known(connection, list(asked), now())
+            until = monotonic() + _REMEMBER_S
+            self._known.update((subject, (until, known)) for subject, known in found.items())
+        told = [
+            Told(answer, item, self._bases(subject, answer.purpose, item.classes))
+            for answer, item, subject in items
+        ]
         if len(self._known) > _REMEMBERED:
             self._known.clear()
-        until = monotonic() + _REMEMBER_S
-        for subject, of in (await queries.known(connection, list(asked), now())).items():
-            self._known[subject] = until, of
-            for answer, item in asked[subject]:
-                found[answer, item], _ = of.bases(answer.purpose, item.classes)
+        return told
+
+    def _accounts_for(self, subject: Subject, purpose: str, classes: int, at: float) -> bool:
+        until, known = self._known.get(subject, _UNKNOWN)
+        return until > at and known.bases(purpose, classes)[1]
+
+    def _bases(self, subject: Subject | None, purpose: str, classes: int) -> Bases:
+        return self._known[subject][1].bases(purpose, classes)[0] if subject else NONE
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
@@ -157,6 +147,13 @@ class Writer:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+
+
+def _subject(answer: Answer, item: Disclosed) -> Subject | None:
+    """Return what there must be reasons for; a refusal, or what is about nobody, needs none."""
+    if item.denied or not (item.custodian_id and item.person_id):
+        return None
+    return Subject(item.custodian_id, answer.organisation_id, item.person_id)
 
 
 def _settle(batch: Iterable[_Waiting], error: Unavailable | None) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -14,7 +16,7 @@ from svckit.errors import NotFound
 from svckit.identity import Caller
 
 from gateway.domain import Scope
-from gateway.entries import LAST, Bases, Entry, entry_id, place
+from gateway.entries import LAST, Bases, Entry, encoded, entry_id, place
 from gateway.models import LedgerEntry, LedgerPeriod, LedgerRange, LedgerSegment, Organisation
 
 # a service decides by rights that are at most this old: what ended since may be why it answered
@@ -41,22 +43,31 @@ class Known:
 
     grants: list[_Reason] = field(default_factory=list)
     consents: list[_Reason] = field(default_factory=list)
+    _found: dict[tuple[str, int], tuple[Bases, bool]] = field(default_factory=dict)
 
     def bases(self, purpose: str, classes: int) -> tuple[Bases, bool]:
         """Return those that bear on the classes, and whether they account for all of them."""
-        found = Bases(*(_bearing(each, purpose, classes) for each in (self.grants, self.consents)))
-        covered = 0
-        for reason in self.grants:
-            if purposes.covers(reason.purposes, purpose):
-                covered |= reason.classes
-        return found, classes & ~covered == 0 and bool(found.grants)
+        found = self._found.get((purpose, classes))
+        if found is None:
+            found = self._found[purpose, classes] = self._bases(purpose, classes)
+        return found
+
+    def _bases(self, purpose: str, classes: int) -> tuple[Bases, bool]:
+        grants, consents = (
+            [each for each in reasons if purposes.covers(each.purposes, purpose)]
+            for reasons in (self.grants, self.consents)
+        )
+        covered = reduce(or_, (each.classes for each in grants), 0)
+        bearing = _bearing(grants, classes)
+        whole = classes & ~covered == 0 and bool(bearing)
+        return Bases(encoded(bearing), encoded(_bearing(consents, classes))), whole
 
 
-def _bearing(reasons: Sequence[_Reason], purpose: str, classes: int) -> list[dict[str, Any]]:
+def _bearing(reasons: Sequence[_Reason], classes: int) -> list[dict[str, Any]]:
     return [
         {**each.told, "classes": names_of(each.classes & classes)}
         for each in reasons
-        if purposes.covers(each.purposes, purpose) and (each.classes & classes or not classes)
+        if each.classes & classes or not classes
     ]
 
 

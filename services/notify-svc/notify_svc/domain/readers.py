@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 # v3-ActReason, by kind of organisation; a kind without one is told of nothing shared with it
-_PURPOSES: Mapping[str, str] = MappingProxyType(
+PURPOSES: Mapping[str, str] = MappingProxyType(
     {"clinic": "TREAT", "social-service": "COC", "payer": "HOPERAT", "coordinator": "COC"}
 )
 
 
 def default_purpose(kind: str) -> str:
     """Return the purpose, or an empty string, which no grant covers."""
-    return _PURPOSES.get(kind, "")
+    return PURPOSES.get(kind, "")

@@ -2,19 +2,22 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any, cast
 
 from sharing import replica, tables
-from sharing.model import Grant, Organisation
-from sqlalchemy import Select, Text, func, literal, or_, select, union_all
+from sharing.kept import Statement, given, kept
+from sharing.model import Grant, Organisation, Reader
+from sqlalchemy import Select, Text, and_, any_, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from svckit.db import Id
 
 from notify_svc.domain.kinds import patterns_of
-from notify_svc.domain.readers import default_purpose
+from notify_svc.domain.readers import PURPOSES, default_purpose
 from notify_svc.models import Endpoint, FeedItem, Message
 from notify_svc.queries.visible import visible
 
+# of a statement that names its readers itself
+_NOBODY = Organisation("", "")
 # any constant of ours: see `serialise`
 _FAN_OUT = 7_412_101
 
@@ -34,21 +37,32 @@ async def audience(tx: AsyncSession, message: Message) -> list[str]:
     candidates = await replica.recipients(
         tx, person_id=message.person_id, custodian_id=message.custodian_id
     )
-    recipients = [
-        Organisation(each.organisation_id, each.kind, default_purpose(each.kind))
-        for each in candidates
-        if each.organisation_id not in standing
-    ]
-    if not recipients:
+    others = [one.organisation_id for one in candidates if one.organisation_id not in standing]
+    if not others:
         return sorted(standing)
-    decided: list[Select[str]] = [
-        select(literal(reader.organisation_id, Id).label("organisation_id")).where(
-            select(Message.id).where(Message.id == message.id, visible(reader)).exists()
+    which = {"message_id": message.id, "others": others}
+    told = await _learning.rows(tx, _NOBODY, which)
+    return sorted({*standing, *(organisation_id for (organisation_id,) in told)})
+
+
+@kept
+def _learning(_: Reader) -> Statement:
+    """Of the others those that may learn of the message, each kind by its purpose."""
+    other = tables.organisation.alias()
+    may = [
+        and_(
+            other.c.kind == kind,
+            select(Message.id)
+            .where(
+                Message.id == given("message_id"),
+                visible(Organisation(cast("str", other.c.id), kind, purpose)),
+            )
+            .correlate(other)
+            .exists(),
         )
-        for reader in recipients
+        for kind, purpose in PURPOSES.items()
     ]
-    told = await tx.scalars(union_all(*decided))
-    return sorted({*standing, *told})
+    return select(other.c.id).where(other.c.id == any_(given("others", ARRAY(Text))), or_(*may))
 
 
 async def missed(tx: AsyncSession, grant: Grant) -> Sequence[Message]:
@@ -59,22 +73,31 @@ async def missed(tx: AsyncSession, grant: Grant) -> Sequence[Message]:
     if kind is None:
         return []
     reader = Organisation(grant.recipient_id, kind, default_purpose(kind))
+    which = {
+        "person_id": grant.person_id,
+        "custodian_id": grant.custodian_id,
+        "since": grant.valid_from,
+    }
+    return [message for (message,) in await _missed.rows(tx, reader, which)]
+
+
+@kept
+def _missed(reader: Reader) -> Select[Any]:
     told = select(FeedItem.message_id).where(
-        FeedItem.message_id == Message.id, FeedItem.organisation_id == grant.recipient_id
+        FeedItem.message_id == Message.id, FeedItem.organisation_id == reader.organisation_id
     )
-    found = await tx.scalars(
+    return (
         select(Message)
         .where(
-            Message.person_id == grant.person_id,
-            Message.custodian_id == grant.custodian_id,
-            Message.occurred_at >= grant.valid_from,
+            Message.person_id == given("person_id"),
+            Message.custodian_id == given("custodian_id"),
+            Message.occurred_at >= given("since"),
             Message.expires_at > func.now(),
             ~told.exists(),
             visible(reader),
         )
         .order_by(Message.occurred_at, Message.id)
     )
-    return found.all()
 
 
 async def since(tx: AsyncSession, at: datetime) -> Sequence[Message]:

@@ -7,12 +7,13 @@ up nobody else.
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sharing import tables
+from sharing.kept import given, kept
 from sharing.model import Reader
-from sqlalchemy import func, select, text
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import Select, Text, any_, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from notify_svc.domain.attempts import WINDOW
@@ -152,23 +153,30 @@ async def due(tx: AsyncSession, *, healthy: int, slow: int) -> list[Due]:
 
     Endpoints take turns: every endpoint's first before any one's second.
     """
-    given = {"healthy": healthy, "slow": slow, "full": WINDOW}
-    endpoints = list(await tx.scalars(_READY, given))
+    limits = {"healthy": healthy, "slow": slow, "full": WINDOW}
+    endpoints = list(await tx.scalars(_READY, limits))
     if not endpoints:
         return []
-    return [Due(*row) for row in (await tx.execute(_PICK, {**given, "endpoints": endpoints})).all()]
+    found = await tx.execute(_PICK, {**limits, "endpoints": endpoints})
+    return [Due(*row) for row in found.all()]
 
 
 async def visible_among(
     tx: AsyncSession, reader: Reader, delivery_ids: Collection[str]
 ) -> set[str]:
     """Return those of an organisation's deliveries whose message it may still learn of."""
-    found = await tx.scalars(
+    found = await _visible_among.rows(tx, reader, {"delivery_ids": list(delivery_ids)})
+    return {delivery_id for (delivery_id,) in found}
+
+
+@kept
+def _visible_among(reader: Reader) -> Select[Any]:
+    these = given("delivery_ids", ARRAY(Text))
+    return (
         select(Delivery.id)
         .join(Message, Message.id == Delivery.message_id)
-        .where(Delivery.id.in_(delivery_ids), visible(reader))
+        .where(Delivery.id == any_(these), visible(reader))
     )
-    return set(found)
 
 
 async def claims_of(tx: AsyncSession, tokens: Collection[str]) -> list[Claim]:

@@ -3,7 +3,10 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import or_, select
+from sharing import Reader
+from sharing.kept import Statement, at_least, given, kept
+from sqlalchemy import Text, any_, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.identity import Caller
 
@@ -32,24 +35,32 @@ async def window(
     session: AsyncSession, caller: Caller, *, after: int, limit: int, kinds: Collection[str]
 ) -> Window:
     """Return the next `limit` numbers after `after`, each decided for the caller's purpose."""
+    values = {
+        "after": after,
+        "kinds": [kind for kind in kinds if not kind.endswith(".*")],
+        "nouns": [f"{kind.removesuffix('*')}%" for kind in kinds if kind.endswith(".*")],
+    }
+    found = await _window.rows(session, caller, values, "kinds" if kinds else None, at_least(limit))
+    rows = [FeedRow(*row) for row in found[:limit]]
+    return Window(rows, len(rows) == limit)
+
+
+@kept
+def _window(reader: Reader, narrowed: str | None, limit: int) -> Statement:
     query = (
         select(
-            *(FeedItem.seq, Message.body, Message.id, visible(caller)),
+            *(FeedItem.seq, Message.body, Message.id, visible(reader)),
             *(Message.custodian_id, Message.person_id, Message.classes),
         )
         .join(Message, Message.id == FeedItem.message_id)
-        .where(FeedItem.organisation_id == caller.organisation_id, FeedItem.seq > after)
+        .where(FeedItem.organisation_id == reader.organisation_id, FeedItem.seq > given("after"))
         .order_by(FeedItem.seq)
         .limit(limit)
     )
-    if kinds:
-        exact = [kind for kind in kinds if not kind.endswith(".*")]
-        nouns = [kind.removesuffix("*") for kind in kinds if kind.endswith(".*")]
-        query = query.where(
-            or_(FeedItem.kind.in_(exact), *(FeedItem.kind.startswith(noun) for noun in nouns))
-        )
-    rows = [FeedRow(*row) for row in (await session.execute(query)).all()]
-    return Window(rows, len(rows) == limit)
+    if narrowed is None:
+        return query
+    exact, begins = given("kinds", ARRAY(Text)), given("nouns", ARRAY(Text))
+    return query.where(or_(FeedItem.kind == any_(exact), FeedItem.kind.like(any_(begins))))
 
 
 async def head(session: AsyncSession, organisation_id: str) -> int:

@@ -4,8 +4,7 @@ from typing import Any
 
 from sharing import sql
 from sharing.model import Reader
-from sqlalchemy import ColumnElement, and_, any_, case, literal, or_
-from svckit.db import Id
+from sqlalchemy import ColumnElement, and_, any_, case, or_
 
 from notify_svc.models import Message
 
@@ -18,7 +17,7 @@ def visible(reader: Reader) -> ColumnElement[bool]:
     record is reached by every grant about that person; any other by the grants that hold for its
     case, and for its referral when it has one.
     """
-    own: ColumnElement[Any] = literal(reader.organisation_id, Id)
+    own = sql.organisation(reader)
     about_person = _mask(reader, None)
     about_case = _mask(reader, Message.case_id)
     mask = case((Message.subject == Message.person_id, about_person), else_=about_case)

@@ -81,8 +81,8 @@ async def list_referrals(
     return page.reply(
         caller.organisation_id,
         rows,
-        key=lambda row: [row[0].id],
-        present=lambda row: present.referral(row[0], row[1]),
+        key=lambda seen: [seen.row.id],
+        present=lambda seen: present.referral(seen.row, seen.mask),
     )
 
 

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from sharing import replica, sql
+from sharing import Reader, replica, sql
 from sharing.classes import DataClass
+from sharing.kept import Statement, given, kept
 from sharing.tables import organisation
-from sqlalchemy import func, select
+from sqlalchemy import DateTime, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
 from svckit.identity import Caller
@@ -24,19 +25,24 @@ class Standing:
 
 async def find_standing(session: AsyncSession, caller: Caller, case_id: str) -> Standing | None:
     """Return the case with the caller's standing on it, None for a case not known (yet)."""
+    # a grant may begin while this transaction waits for it
+    row = await _standing.first(session, caller, {"case_id": case_id, "at": now()})
+    return Standing(*row) if row else None
+
+
+@kept
+def _standing(reader: Reader) -> Statement:
     mask = sql.shared(
-        caller,
+        reader,
         custodian=CaseFile.custodian_id,
         person=CaseFile.person_id,
         case=CaseFile.id,
-        # a grant may begin while this transaction waits for it
-        at=now(),
+        at=given("at", DateTime(timezone=True)),
     )
-    statement = select(
-        CaseFile.person_id, CaseFile.custodian_id, sql.may_see(mask, "coordination").label("may")
-    ).where(CaseFile.id == case_id)
-    row = (await session.execute(statement)).first()
-    return Standing(row.person_id, row.custodian_id, row.may) if row else None
+    may = sql.may_see(mask, "coordination")
+    return select(CaseFile.person_id, CaseFile.custodian_id, may).where(
+        CaseFile.id == given("case_id")
+    )
 
 
 async def is_organisation(session: AsyncSession, organisation_id: str) -> bool:

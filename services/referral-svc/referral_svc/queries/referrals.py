@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 
-from sharing import sql
+from sharing import Reader, sql
 from sharing.classes import DataClass
+from sharing.kept import AFTER_ALL, Statement, at_least, given, kept, narrowing
 from sqlalchemy import (
     ColumnElement,
     Integer,
-    Row,
-    Select,
+    Text,
     and_,
+    any_,
     case,
     func,
     null,
@@ -20,6 +22,7 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
 from svckit.identity import Caller
@@ -28,7 +31,13 @@ from referral_svc.domain.needs import NeedCategory
 from referral_svc.domain.referral import Party, Status
 from referral_svc.models import Message, Referral, ReferralReader, Transition
 
-Seen = Row[Referral, int]
+
+class Seen(NamedTuple):
+    """A referral with the mask of the data classes that the caller sees of it."""
+
+    row: Referral
+    mask: int
+
 
 # a third party learns of a referral as a step of coordination, or by what came of it
 _ANY_OF = int(DataClass.COORDINATION | DataClass.OUTCOME)
@@ -49,10 +58,10 @@ class Filters:
     overdue: bool | None = None
 
 
-def visible(caller: Caller) -> tuple[Select[Referral, int], ColumnElement[int]]:
-    """Return the statement of every referral the caller may see with its mask of data classes."""
+def _visible(reader: Reader) -> tuple[Statement, ColumnElement[int]]:
+    """Return the statement of every referral the reader may see with its mask of data classes."""
     seen = sql.seen(
-        caller,
+        reader,
         custodian=Referral.custodian_id,
         person=Referral.person_id,
         case=Referral.case_id,
@@ -71,23 +80,30 @@ def visible(caller: Caller) -> tuple[Select[Referral, int], ColumnElement[int]]:
 
 async def get_referral(session: AsyncSession, caller: Caller, referral_id: str) -> Seen:
     """Return the referral and the mask. Raises NotFound, also for what is not the caller's."""
-    statement, _ = visible(caller)
-    row = (await session.execute(statement.where(Referral.id == referral_id))).first()
+    row = await _referral.first(session, caller, {"referral_id": referral_id})
     if row is None:
         raise NotFound
-    return row
+    return Seen(*row)
+
+
+@kept
+def _referral(reader: Reader) -> Statement:
+    statement, _ = _visible(reader)
+    return statement.where(Referral.id == given("referral_id"))
 
 
 async def get_for_update(tx: AsyncSession, caller: Caller, referral_id: str) -> Referral:
     """Return the referral, locked until the commit. Raises NotFound."""
-    statement, _ = visible(caller)
-    locked = statement.where(Referral.id == referral_id).with_for_update(
-        key_share=True, of=Referral
-    )
-    row = (await tx.execute(locked)).first()
+    row = await _referral_locked.locked(tx, caller, {"referral_id": referral_id})
     if row is None:
         raise NotFound
-    return row[0]
+    found: Referral = row[0]
+    return found
+
+
+@kept
+def _referral_locked(reader: Reader) -> Statement:
+    return _referral.build(reader).with_for_update(key_share=True, of=Referral)
 
 
 async def list_referrals(
@@ -100,66 +116,88 @@ async def list_referrals(
     after: str | None,
 ) -> Sequence[Seen]:
     """Return up to `limit` rows, newest first; the walk starts in the caller's reader rows."""
-    statement = _listed(caller, filters, now)
-    if after is not None:
-        statement = statement.where(ReferralReader.referral_id < after)
-    page = statement.order_by(ReferralReader.referral_id.desc()).limit(limit)
-    return (await session.execute(page)).all()
+    values, names = _given(filters, now)
+    values["after"] = after or AFTER_ALL
+    rows = await _page.rows(session, caller, values, names, at_least(limit))
+    return [Seen(*row) for row in rows[:limit]]
+
+
+@kept
+def _page(reader: Reader, names: frozenset[str], limit: int) -> Statement:
+    return (
+        _listed(reader, names)
+        .where(ReferralReader.referral_id < given("after"))
+        .order_by(ReferralReader.referral_id.desc())
+        .limit(limit)
+    )
 
 
 async def count_referrals(
     session: AsyncSession, caller: Caller, filters: Filters, *, now: datetime
 ) -> int:
     """Return how many referrals the same filters list."""
-    counted = _listed(caller, filters, now).with_only_columns(
-        func.count(), maintain_column_froms=True
-    )
-    return (await session.execute(counted)).scalar_one()
+    [[counted]] = await _counted.rows(session, caller, *_given(filters, now))
+    return int(counted)
 
 
-def _listed(caller: Caller, filters: Filters, now: datetime) -> Select[Referral, int]:
-    statement, mask = visible(caller)
+@kept
+def _counted(reader: Reader, names: frozenset[str]) -> Statement:
+    listed = _listed(reader, names)
+    return listed.with_only_columns(func.count(), maintain_column_froms=True)
+
+
+def _given(filters: Filters, now: datetime) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return values, and the names of what narrows; some of these say all there is to say."""
+    values = narrowing(filters)
+    names = set(values) - {"role", "overdue"}
+    if filters.status:
+        values["status"] = [str(status) for status in filters.status]
+    else:
+        names.discard("status")
+    if filters.role:
+        names.add(filters.role)
+    if filters.overdue is not None:
+        values["now"] = now
+        names.add("late" if filters.overdue else "in time")
+    return values, frozenset(names)
+
+
+def _listed(reader: Reader, names: frozenset[str]) -> Statement:
+    statement, mask = _visible(reader)
     joined = statement.join(
         ReferralReader,
         and_(
-            ReferralReader.referral_id == Referral.id,
-            ReferralReader.organisation_id == caller.organisation_id,
+            sql.looked_up(Referral.id, ReferralReader.referral_id),
+            ReferralReader.organisation_id == reader.organisation_id,
         ),
     )
-    return joined.where(*_conditions(caller, filters, mask, now))
+    return joined.where(*_conditions(reader, names, mask))
 
 
 def _conditions(
-    caller: Caller, filters: Filters, mask: ColumnElement[int], now: datetime
+    reader: Reader, names: frozenset[str], mask: ColumnElement[int]
 ) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if filters.role is Party.REQUESTER:
-        found.append(Referral.requester_id == caller.organisation_id)
-    if filters.role is Party.OWNER:
-        found.append(Referral.owner_id == caller.organisation_id)
-    if filters.person_id:
-        found.append(Referral.person_id == filters.person_id)
-    if filters.case_id:
-        found.append(Referral.case_id == filters.case_id)
-    if filters.status:
-        found += [sql.may_filter(mask, "outcome"), Referral.status.in_(filters.status)]
-    if filters.service_id:
-        found += [
-            sql.may_filter(mask, "coordination"),
-            Referral.service_id == filters.service_id,
-        ]
-    if filters.need_category:
-        found += [
-            sql.may_filter(mask, "needs"),
-            Referral.need_category == filters.need_category,
-        ]
-    if filters.overdue is not None:
-        late = _overdue(now)
-        found += [sql.may_filter(mask, "coordination"), late if filters.overdue else ~late]
-    return found
+    """A filter on a hidden field matches nothing."""
+    late = _overdue(given("now", Referral.accept_by.type))
+    of: dict[str, tuple[str, ColumnElement[bool]]] = {
+        Party.REQUESTER: ("envelope", Referral.requester_id == reader.organisation_id),
+        Party.OWNER: ("envelope", Referral.owner_id == reader.organisation_id),
+        "person_id": ("envelope", Referral.person_id == given("person_id")),
+        "case_id": ("envelope", Referral.case_id == given("case_id")),
+        "status": ("outcome", Referral.status == any_(given("status", ARRAY(Text)))),
+        "service_id": ("coordination", Referral.service_id == given("service_id")),
+        "need_category": ("needs", Referral.need_category == given("need_category")),
+        "late": ("coordination", late),
+        "in time": ("coordination", ~late),
+    }
+    return [
+        and_(sql.may_filter(mask, needed), condition)
+        for name, (needed, condition) in of.items()
+        if name in names
+    ]
 
 
-def _overdue(now: datetime) -> ColumnElement[bool]:
+def _overdue(now: ColumnElement[datetime]) -> ColumnElement[bool]:
     """Say `domain.referral.is_overdue` in SQL; a test keeps the two together."""
     return or_(
         and_(

@@ -1,0 +1,228 @@
+"""Reads by the rule, built and compiled once for every kind of reader.
+
+To build a statement of the rule costs SQLAlchemy ten times what PostgreSQL needs to answer it, so it
+is built for one who stands for all that are of a kind and ask for a purpose; who that is, and every
+other value, is given as it runs:
+
+    @kept
+    def _one(reader: Reader) -> Select[Any]:
+        return _visible(reader).where(CaseFile.id == given("case_id"))
+
+    rows = await _one.rows(session, caller, {"case_id": case_id})
+
+What the build returns may depend on its arguments alone; they are few (a model, names of filters),
+never values of a request. What it returns under another policy, or while the rights are stale, is
+kept apart.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Concatenate, Generic, ParamSpec, cast
+
+from sqlalchemy import BindParameter, Dialect, Select, inspect
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+from svckit import rights
+
+from sharing import rule as rules
+from sharing import tables
+from sharing.algebra import Rule
+from sharing.model import Organisation, Reader
+
+P = ParamSpec("P")
+Statement = Select[*tuple[Any, ...]]
+_READER = "reader"
+# a text of some 20 kB each; whole statements are 140 kB
+_TEXTS, _STATEMENTS = 128, 32
+# what a list continues after at its beginning: every id sorts before it
+AFTER_ALL = "~"
+# a page and the row after it that tells whether there are more
+_SIZES = (11, 51, 101, 201)
+_Convert = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Columns that become one value of a row: an instance of the model, or the only one of them."""
+
+    model: type[Any] | None
+    names: tuple[str, ...]
+    start: int
+    # of an instance, the place of its primary key
+    key: int
+
+    def of(self, columns: list[Any]) -> Any:
+        """Return the value; None for an instance that an outer join did not find."""
+        if self.model is None:
+            return columns[self.start]
+        if columns[self.key] is None:
+            return None
+        found: Any = object.__new__(self.model)
+        values = columns[self.start : self.start + len(self.names)]
+        found.__dict__ = dict(zip(self.names, values, strict=True))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What the driver gets, and how to read what it returns."""
+
+    text: str
+    # in the order of their places
+    given: tuple[tuple[str, _Convert | None], ...]
+    parts: tuple[_Part, ...]
+    converts: tuple[tuple[int, _Convert], ...]
+
+    def arguments(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(
+            [convert(given[name]) if convert else given[name] for name, convert in self.given]
+        )
+
+    def row(self, found: Any) -> tuple[Any, ...]:
+        columns = list(found)
+        for place, convert in self.converts:
+            columns[place] = convert(columns[place])
+        return tuple([part.of(columns) for part in self.parts])
+
+
+class _Given(BindParameter[Any]):
+    """A value that is not part of the text, as everything else is."""
+
+    inherit_cache = True
+
+
+@compiles(_Given)
+def _place(element: _Given, compiler: SQLCompiler, **kw: Any) -> str:
+    kw["literal_binds"] = False
+    return str(compiler.visit_bindparam(element, **kw))  # type: ignore[no-untyped-call]
+
+
+def given(name: str, type_: TypeEngine[Any] | None = None) -> BindParameter[Any]:
+    """Return the place of a value that is given as the statement runs; of the column's type."""
+    return _Given(name, None, type_)
+
+
+def narrowing(filters: object) -> dict[str, Any]:
+    """Return what the filters of a list narrow it by, by name; None does not narrow."""
+    return {name: value for name, value in vars(filters).items() if value is not None}
+
+
+def at_least(limit: int) -> int:
+    """Return how many rows to ask for where so many are wanted: texts are kept for few numbers."""
+    return next((size for size in _SIZES if size >= limit), limit)
+
+
+_ANYONE = given(_READER, tables.TEXT)
+
+
+class Kept(Generic[P]):
+    """A statement by the kind of its reader and the arguments of its build."""
+
+    def __init__(self, build: Callable[Concatenate[Reader, P], Statement]) -> None:
+        self.build = build
+        self._statement = lru_cache(_STATEMENTS)(self._built)
+        self._text = lru_cache(_TEXTS)(self._compiled)
+
+    async def rows(
+        self,
+        session: AsyncSession,
+        reader: Reader,
+        given: Mapping[str, Any],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows. Instances in them are for reading: no session knows them."""
+        key = self._key(reader, *args, **kwargs)
+        values = {**given, _READER: reader.organisation_id}
+        return await session.run_sync(self._run, key, values)
+
+    async def first(
+        self,
+        session: AsyncSession,
+        reader: Reader,
+        given: Mapping[str, Any],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[Any, ...] | None:
+        """Return the first row."""
+        found = await self.rows(session, reader, given, *args, **kwargs)
+        return found[0] if found else None
+
+    async def locked(
+        self,
+        session: AsyncSession,
+        reader: Reader,
+        given: Mapping[str, Any],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Any:
+        """Return the first row with the session's own instances, current, to be changed."""
+        statement = self._statement(self._key(reader, *args, **kwargs))
+        values = {**given, _READER: reader.organisation_id}
+        current = {"populate_existing": True}
+        return (await session.execute(statement, values, execution_options=current)).first()
+
+    def _key(self, reader: Reader, *args: Any, **kwargs: Any) -> "_Key":
+        rule = None if rights.is_stale() else rules.current()
+        return rule, reader.kind, reader.purpose, args, tuple(kwargs.items())
+
+    def _built(self, key: "_Key") -> Statement:
+        _, kind, purpose, args, kwargs = key
+        build = cast("Callable[..., Statement]", self.build)
+        return build(Organisation(cast("str", _ANYONE), kind, purpose), *args, **dict(kwargs))
+
+    def _compiled(self, key: "_Key", dialect: Dialect) -> _Text:
+        return _compile(self._built(key), dialect)
+
+    def _run(
+        self, session: Session, key: "_Key", given: Mapping[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        session.flush()
+        connection = session.connection()
+        statement = self._text(key, connection.dialect)
+        found = connection.exec_driver_sql(statement.text, statement.arguments(given))
+        return [statement.row(row) for row in found]
+
+
+_Key = tuple[Rule | None, str, str, tuple[Any, ...], tuple[tuple[str, Any], ...]]
+
+
+def kept(build: Callable[Concatenate[Reader, P], Statement]) -> Kept[P]:
+    """Keep what is built; see above."""
+    return Kept(build)
+
+
+def _compile(statement: Statement, dialect: Dialect) -> _Text:
+    parts: list[_Part] = []
+    columns: list[Any] = []
+    for each in statement.column_descriptions:
+        expression, start = each["expr"], len(columns)
+        if each.get("entity") is not expression:
+            columns.append(expression)
+            parts.append(_Part(None, (), start, start))
+            continue
+        mapper: Mapper[Any] = inspect(expression).mapper
+        names = tuple(attribute.key for attribute in mapper.column_attrs)
+        columns += [getattr(expression, name) for name in names]
+        key = mapper.get_property_by_column(mapper.primary_key[0]).key
+        parts.append(_Part(mapper.class_, names, start, start + names.index(key)))
+    flat = statement.with_only_columns(*columns)
+    # constants as text: PostgreSQL folds them when it plans, and the driver need not send them
+    compiled = flat.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    return _Text(
+        compiled.string,
+        tuple(
+            (name, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
+            for name in compiled.positiontup or ()
+        ),
+        tuple(parts),
+        tuple(
+            (place, convert)
+            for place, column in enumerate(columns)
+            if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None))
+        ),
+    )
