@@ -1,11 +1,12 @@
 """A person's case at a clinic, shared with a partner by consent: what withdrawal is tried on."""
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
 from careloop.demo.checks import known
-from careloop.partner import Partner, must
+from careloop.partner import Answer, Partner, must
 
 CLASSES = ["identity", "contact", "coordination", "needs", "plan", "notes", "outcome"]
 
@@ -47,9 +48,45 @@ def permit_body(shared: Shared, recipient_id: str, purpose: str = "COC") -> dict
 
 def permit(clinic: Partner, shared: Shared, recipient: Partner) -> tuple[str, int]:
     """Record the person's permit for the recipient; return its id and version."""
-    body, key = permit_body(shared, recipient.organisation_id), secrets.token_urlsafe(18)
-    made = must(known(lambda: clinic.post("/v1/consents", body, key=key), "no person"), 201)
+    made = create(clinic, "/v1/consents", permit_body(shared, recipient.organisation_id))
     return made.body["id"], made.version
+
+
+def add_document(clinic: Partner, shared: Shared) -> str:
+    """Add a document of class `plan` with its content; return its id."""
+    content = secrets.token_bytes(32)
+    body = {
+        "case_id": shared.case_id,
+        "title": "The plan",
+        "type": "18842-5",
+        "data_class": "plan",
+        "content_type": "text/plain",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size_bytes": len(content),
+    }
+    made = create(clinic, "/v1/documents", body)
+    path = f"/v1/documents/{made.body['id']}"
+    must(clinic.put_content(path, content, "text/plain", version=made.version))
+    return str(made.body["id"])
+
+
+def refer(clinic: Partner, shared: Shared, recipient: Partner) -> str:
+    """Ask the recipient for food; return the referral's id."""
+    body = {
+        "owner_id": recipient.organisation_id,
+        "case_id": shared.case_id,
+        "person_id": shared.person_id,
+        "need_category": "food-insecurity",
+    }
+    return str(create(clinic, "/v1/referrals", body).body["id"])
+
+
+def create(clinic: Partner, path: str, body: Any) -> Answer:
+    """Create once the service knows everything that the body names."""
+    key = secrets.token_urlsafe(18)
+    return must(
+        known(lambda: clinic.post(path, body, key=key), f"{path}: names what is not known"), 201
+    )
 
 
 def withdraw(clinic: Partner, consent: tuple[str, int]) -> None:

@@ -237,3 +237,15 @@ async def test_a_new_label_closes_what_was_told_before(world):
     )
     assert await world.told(agency) == []
     assert await world.told(clinic) == ["note.added", "note.labelled"]
+
+
+async def test_a_case_that_is_restricted_takes_what_was_told_of_it_along(world):
+    clinic, agency = await world.organisation(), await world.organisation("social-service")
+    await world.grant(clinic, agency, ["notes"])
+    await world.happened("note.added", clinic, classes=["notes"])
+    restricting = {"change": {"fields": ["confidentiality"]}}
+    await world.happened("case.changed", clinic, confidentiality="R", **restricting)
+    assert await world.told(agency) == []
+    assert await world.told(clinic) == ["note.added", "case.changed"]
+    await world.happened("case.changed", clinic, confidentiality="N", **restricting)
+    assert await world.told(agency) == ["note.added"]

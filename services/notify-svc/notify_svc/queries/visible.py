@@ -4,9 +4,14 @@ from typing import Any
 
 from sharing import sql
 from sharing.model import Reader
-from sqlalchemy import ColumnElement, and_, any_, case, or_
+from sqlalchemy import ColumnElement, Integer, and_, any_, case, func, or_
 
 from notify_svc.models import Message
+
+# a message is at least as confidential as its case is by now; without a change, as it was then
+_PROTECTED = func.greatest(
+    Message.__table__.c.confidentiality, Message.__table__.c.case_confidentiality, type_=Integer
+)
 
 
 def visible(reader: Reader) -> ColumnElement[bool]:
@@ -35,5 +40,5 @@ def _mask(reader: Reader, of_case: Any) -> ColumnElement[int]:
         person=Message.person_id,
         case=of_case,
         referral=Message.referral_id,
-        confidentiality=Message.__table__.c.confidentiality,
+        confidentiality=_PROTECTED,
     )
