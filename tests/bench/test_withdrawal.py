@@ -1,6 +1,8 @@
 """From a withdrawal's 2xx to the last byte a partner sees: API, feed and webhook, under load.
 
 1,000 withdrawals on running services; fewer with CARELOOP_WITHDRAWALS. The aim is a p99 of 1 s.
+Beside them, and a tenth as many, cases are sealed: how long referral, document and feed still show
+what the case's own service no longer does.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from tests import withdrawing, world
 pytestmark = pytest.mark.timeout(900)
 
 TIMES = int(os.environ.get("CARELOOP_WITHDRAWALS", "1000"))
+SEALS = max(4, TIMES // 10)
 PERSONS = 4
 # what is on its way when the rights end must have time to show
 GRACE_S = 1.1
@@ -62,6 +65,8 @@ class Seen:
     api: list[float] = field(default_factory=list)
     feed: list[float] = field(default_factory=list)
     webhook: list[float] = field(default_factory=list)
+    # the same of a sealed case, by what still showed
+    sealed: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     requests: int = 0
 
 
@@ -103,9 +108,7 @@ class Bench:
         raise AssertionError("the case is not in the feed")
 
     async def _case(self, shared):
-        status, _, at = await self.food.get(shared.path)
-        assert status in (200, 404, 503), status
-        return status == 200, at
+        return await self._there(shared.path)
 
     async def _event(self, seq):
         status, page, at = await self.food.get(f"/v1/events?after={seq - 1}&limit=1")
@@ -119,22 +122,57 @@ class Bench:
             await asyncio.sleep(POLL_S)
 
     async def _withdraw(self, shared, consent, seq):
-        last = {"api": 0.0, "feed": 0.0}
+        looks = {"api": lambda: self._case(shared), "feed": partial(self._event, seq)}
+        act = self.clinic.send("POST", f"/v1/consents/{consent}/withdraw", **{"If-Match": '"1"'})
+        done, took = await self._gone(looks, act, self._happen(shared))
+        self.seen.api.append(took["api"])
+        self.seen.feed.append(took["feed"])
+        hooks = [at for at in self.arrived[shared.case_id] if at > done]
+        self.seen.webhook.append(max(hooks) - done if hooks else 0.0)
+
+    async def _gone(self, looks, act, *beside):
+        """Do it, and return when it was answered and how long after each path still showed."""
+        last = dict.fromkeys(looks, 0.0)
         watching = [
-            asyncio.create_task(self._watch(last, "api", lambda: self._case(shared))),
-            asyncio.create_task(self._watch(last, "feed", partial(self._event, seq))),
-            asyncio.create_task(self._happen(shared)),
+            asyncio.create_task(self._watch(last, path, look)) for path, look in looks.items()
         ]
-        status, body, _, done = await self.clinic.send(
-            "POST", f"/v1/consents/{consent}/withdraw", **{"If-Match": '"1"'}
-        )
+        watching += [asyncio.create_task(each) for each in beside]
+        status, body, _, done = await act
         assert status == 200, body
         await asyncio.gather(*watching)
         await asyncio.sleep(GRACE_S)
-        self.seen.api.append(max(0.0, last["api"] - done))
-        self.seen.feed.append(max(0.0, last["feed"] - done))
-        hooks = [at for at in self.arrived[shared.case_id] if at > done]
-        self.seen.webhook.append(max(hooks) - done if hooks else 0.0)
+        return done, {path: max(0.0, at - done) for path, at in last.items()}
+
+    async def seals(self, shared, document, referral, count):
+        """Let one case be sealed and opened, `count` times."""
+        looks = {
+            "case": lambda: self._case(shared),
+            "referral": partial(self._there, f"/v1/referrals/{referral}"),
+            "document": partial(self._there, f"/v1/documents/{document}"),
+        }
+        await self._until(looks["case"], shows=True)
+        await self._note(shared)
+        looks["feed"] = partial(self._event, await self._number(shared))
+        for _ in range(count):
+            for look in looks.values():
+                await self._until(look, shows=True)
+            _, took = await self._gone(looks, await self._sealing(shared, "seal"))
+            for path, seconds in took.items():
+                self.seen.sealed[path].append(seconds)
+            status, body, _, _ = await (await self._sealing(shared, "unseal"))
+            assert status == 200, body
+
+    async def _sealing(self, shared, verb):
+        """The command, not yet sent, at the version that stands."""
+        _, _, headers, _ = await self.clinic.send("GET", shared.path)
+        guards = {"If-Match": headers["ETag"]}
+        reason = {"reason": "person-request"}
+        return self.clinic.send("POST", f"{shared.path}/{verb}", reason, **guards)
+
+    async def _there(self, path):
+        status, _, at = await self.food.get(path)
+        assert status in (200, 404, 503), status
+        return status == 200, at
 
     async def _watch(self, last, path, look):
         """Look until it shows nothing for a while; note when it showed something last."""
@@ -168,17 +206,25 @@ class Bench:
                 await asyncio.sleep(LOAD_S)
 
 
+def tell(path, seconds):
+    found = sorted(seconds)
+    p50, p99 = found[len(found) // 2], found[math.ceil(len(found) * 0.99) - 1]
+    print(
+        f"  {path:8} p50 {p50 * 1e3:4.0f} ms  p99 {p99 * 1e3:4.0f} ms  max {found[-1] * 1e3:4.0f} ms"
+    )
+
+
 def test_how_long_a_withdrawn_right_shows():
     with world.platform() as platform:
         platform.start()
         seen, took = asyncio.run(_run(platform))
     print(f"\n{len(seen.api)} withdrawals, beside {seen.requests / took:.0f} reads/s of others:")
     for path in ("api", "feed", "webhook"):
-        found = sorted(getattr(seen, path))
-        p50, p99 = found[len(found) // 2], found[math.ceil(len(found) * 0.99) - 1]
-        print(
-            f"  {path:8} p50 {p50 * 1e3:4.0f} ms  p99 {p99 * 1e3:4.0f} ms  max {found[-1] * 1e3:4.0f} ms"
-        )
+        tell(path, getattr(seen, path))
+    print(f"{len(seen.sealed['case'])} seals, beside them:")
+    for path, found in seen.sealed.items():
+        tell(path, found)
+    assert {len(found) for found in seen.sealed.values()} == {SEALS}
     assert any(seen.webhook), "no webhook was ever on its way: nothing was measured"
 
 
@@ -187,6 +233,9 @@ async def _run(platform):
     cases = [withdrawing.open_case(clinic) for _ in range(PERSONS)]
     for shared in cases:  # known at the gateway from here on
         withdrawing.withdraw(clinic, withdrawing.permit(clinic, shared, food))
+    closed = withdrawing.open_case(clinic)
+    withdrawing.permit(clinic, closed, food)
+    seals = withdrawing.add_document(clinic, closed), withdrawing.refer(clinic, closed, food), SEALS
     arrived = defaultdict(list)
     runner = await _receiver(arrived)
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
@@ -201,6 +250,7 @@ async def _run(platform):
             async with asyncio.TaskGroup() as tasks:
                 for shared, count in zip(cases, counts, strict=True):
                     tasks.create_task(bench.cycles(shared, count))
+                tasks.create_task(bench.seals(closed, *seals))
         finally:
             stop.set()
             await asyncio.gather(*loads, return_exceptions=True)
