@@ -1,14 +1,14 @@
 """keep how confidential a message's case became.
 
 Revision ID: a1c0de5d0019
-Revises: a1c0de5d0013
+Revises: be170f1f0001
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "a1c0de5d0019"
-down_revision = "a1c0de5d0013"
+down_revision = "be170f1f0001"
 branch_labels = None
 depends_on = None
 
