@@ -3,8 +3,11 @@
 They read behind it by bare statements, without the rule: whatever comes back, the belt let through.
 """
 
-from sqlalchemy import text
+import contextlib
+
+from sqlalchemy import select, text
 from svckit.db import ORGANISATION
+from svckit.errors import NotFound
 
 from tests.statements import collected
 
@@ -61,6 +64,21 @@ async def same_with_and_without(db, reads, readers):
                 assert await read(session, caller) == expected, (read, caller)
             found += len(expected)
     return found
+
+
+async def by_id(db, model, get, newest=10):
+    """Return a read of the newest rows one by one, whoever may see them."""
+    async with db.read() as session:
+        ids = list(await session.scalars(select(model.id).order_by(model.id.desc()).limit(newest)))
+
+    async def read(session, caller):
+        found = []
+        for row_id in ids:
+            with contextlib.suppress(NotFound):
+                found.append((row_id, (await get(session, caller, row_id))[1]))
+        return found
+
+    return read
 
 
 async def wears_it(db, client, paths):
