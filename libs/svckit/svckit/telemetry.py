@@ -19,8 +19,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import ExcInfo
 
 _tracer = trace.get_tracer("careloop")
+# the frames' variables are rows and bodies
+_frames = ExceptionDictTransformer(show_locals=False)
 
 
 def setup(service: str, *, trace_file: Path | None, log_level: str) -> None:
@@ -31,8 +34,7 @@ def setup(service: str, *, trace_file: Path | None, log_level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _add_trace,
-            # without the frames' variables: they are rows and bodies
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.ExceptionRenderer(_without_values),
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
@@ -59,6 +61,18 @@ def setup(service: str, *, trace_file: Path | None, log_level: str) -> None:
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+
+
+def _without_values(error: ExcInfo) -> list[dict[str, Any]]:
+    """Return types and places: drivers and validators repeat in their texts what they were given."""
+    return _bare(_frames(error))
+
+
+def _bare(stacks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for stack in stacks:
+        del stack["exc_value"], stack["exc_notes"]
+        stack["exceptions"] = [_bare(inner) for inner in stack["exceptions"]]
+    return stacks
 
 
 def _add_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
