@@ -56,10 +56,10 @@ def _walk(
     schemas: Mapping[str, Any], name: str, above: frozenset[str], path: str = "", depth: int = 0
 ) -> Iterator[tuple[str, frozenset[str]]]:
     for field, schema in schemas[name]["properties"].items():
-        own = schema.get("x-data-class")
-        if own is None:
+        own = schema.get("x-data-classes") or [schema.get("x-data-class")]
+        if own == [None]:
             continue
-        needed = above | ({own} - {"envelope"})
+        needed = above | (set(own) - {"envelope"})
         here = f"{path}{field}"
         yield here, needed
         for nested in _named_in(schema) if depth < 3 else ():  # noqa: PLR2004  # no deeper is any

@@ -135,3 +135,15 @@ def test_a_hidden_field_that_changes_changes_no_byte_for_who_is_blind(played, wh
     after = _everything(stage, who)
     assert before == after
     assert len(before) > 80
+
+
+def test_a_hidden_change_of_a_case_changes_no_byte_for_who_sees_its_outcome(played):
+    """Not even that there was a change: no version, no time, no ETag, no event."""
+    _, stage = played
+    path = f"/v1/cases/{stage.ids['ada case']}"
+    before = _everything(stage, "payer")
+    case = must(stage.clinic.get(path))
+    hidden = {"title": stage.canary(private=True), "summary": stage.canary(private=True)}
+    must(stage.clinic.patch(path, hidden, version=case.version))
+    assert _everything(stage, "payer") == before
+    assert stage.payer.get(path).status == 200

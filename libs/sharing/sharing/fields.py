@@ -8,12 +8,15 @@ The class appears in OpenAPI as `x-data-class`. What is not shown is absent, not
 without a class is shown to nobody until it is classed.
 """
 
-from collections.abc import Iterator, Mapping
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache, reduce
 from operator import or_
 from typing import Any, get_args
 
+import orjson
 from pydantic import BaseModel, GetJsonSchemaHandler, RootModel
 from pydantic.fields import ComputedFieldInfo, FieldInfo
 from pydantic.json_schema import JsonSchemaValue
@@ -35,18 +38,35 @@ class Classed:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {**handler(schema), "x-data-class": (names_of(self.mask) or ["envelope"])[0]}
+        names = names_of(self.mask) or ["envelope"]
+        several = {"x-data-classes": names} if len(names) > 1 else {}
+        return {**handler(schema), "x-data-class": names[0], **several}
 
 
-def classed(name: str) -> Classed:
-    """Return the annotation that gives a field its class. Raises UnknownClass at import."""
-    return Classed(class_of(name))
+def classed(*names: str) -> Classed:
+    """Return the annotation that gives a field its class; of several, a reader needs them all.
+
+    Raises UnknownClass at import.
+    """
+    return Classed(reduce(or_, map(class_of, names)))
 
 
 def project(model: BaseModel, mask: int) -> dict[str, Any]:
     """Return the model as JSON values with only the fields the mask shows, at every depth."""
     shown: dict[str, Any] = _prune(model.model_dump(mode="json", by_alias=True), model, mask)
     return shown
+
+
+def tag(body: Mapping[str, Any], version: int) -> int | str:
+    """Return what tells one state of a resource from another, as its reader may tell them apart.
+
+    That is the version where `body` shows it: to who sees every class that a change may be of. To
+    all others it is a digest of what they see, so that nothing hidden moves it.
+    """
+    if "version" in body:
+        return version
+    digest = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+    return base64.urlsafe_b64encode(digest[:15]).decode()
 
 
 def class_map(model: type[BaseModel]) -> dict[str, DataClass]:
@@ -61,6 +81,18 @@ def class_map(model: type[BaseModel]) -> dict[str, DataClass]:
 def classes_in(model: type[BaseModel]) -> int:
     """Return the classes that a model's fields can show at all, nested ones included."""
     return int(reduce(or_, class_map(model).values(), DataClass.ENVELOPE))
+
+
+def grouped(model: type[BaseModel], names: Iterable[str]) -> list[tuple[DataClass, list[str]]]:
+    """Return the names by the classes that a reader of each of these fields needs.
+
+    What changed of several classes is told in as many events: who sees a part learns of that part.
+    """
+    needed = class_map(model)
+    groups: dict[DataClass, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(needed.get(name, DataClass.ENVELOPE), []).append(name)
+    return sorted(groups.items()) or [(DataClass.ENVELOPE, [])]
 
 
 def unclassed(model: type[BaseModel]) -> list[str]:

@@ -8,7 +8,7 @@ from fastapi import Response
 from pydantic import BaseModel
 from sharing import ENVELOPE, DataClass, may_show, part2, project
 from sharing.classes import PART2, PART2_NOTICE
-from sharing.fields import classes_in
+from sharing.fields import classes_in, tag
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import disclosure
 from svckit.http import Out
@@ -199,7 +199,7 @@ def case_type(found: CaseType) -> dict[str, Any]:
 
 def tagged(body: dict[str, Any], version: int) -> Response:
     """Return a resource with its ETag."""
-    headers = {"ETag": f'"{version}"', "Cache-Control": "no-store"}
+    headers = {"ETag": f'"{tag(body, version)}"', "Cache-Control": "no-store"}
     return Response(orjson.dumps(body), 200, headers, "application/json")
 
 

@@ -8,7 +8,6 @@ from svckit.ids import new_id
 
 PAYER_SEES = {
     "id",
-    "version",
     "custodian_id",
     "person_id",
     "status",
@@ -336,3 +335,29 @@ async def test_a_grant_and_a_case_that_cross_each_other_find_each_other(world, c
     for partner in partners:
         seen = (await partner.read("/v1/cases"))["items"]
         assert {each["id"] for each in seen} == {each["id"] for each in cases}
+
+
+async def test_a_hidden_change_moves_nothing_that_a_partial_reader_gets(
+    world, clinic, payer, filled
+):
+    """Neither ETag nor version nor time, in the case, the list, the timeline or a filter by time."""
+    await world.grant(clinic, payer, filled["person_id"], ["outcome"])
+    path = f"/v1/cases/{filled['id']}"
+    doors = (path, "/v1/cases", f"{path}/timeline", "/v1/cases?updated_since=2020-01-01T00:00:00Z")
+
+    async def everything():
+        answers = [await payer.http.get(door) for door in doors]
+        return [(one.status_code, one.headers.get("etag"), one.content) for one in answers]
+
+    before = await everything()
+    etag = before[0][1]
+    assert before[0][0] == 200
+    answer = await clinic.http.patch(
+        path, json={"title": "Other", "summary": "Other"}, headers={"If-Match": '"2"'}
+    )
+    # two classes of change, two events, two versions
+    assert (answer.status_code, answer.headers["etag"]) == (200, '"4"')
+    assert await everything() == before
+    closed = {"outcome_code": "needs-met"}
+    assert (await clinic.move(f"{path}/close", 4, **closed)) is not None
+    assert (await payer.http.get(path)).headers["etag"] != etag

@@ -1,6 +1,7 @@
 """Opening a case and everything that moves it."""
 
 from sharing import DataClass
+from sharing.fields import grouped
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
@@ -15,7 +16,7 @@ from case_svc.domain import cases as rules
 from case_svc.domain.cases import CaseStatus, Command, TypeStatus
 from case_svc.models import CaseFile, CaseNumber, CaseType
 from case_svc.queries import cases, persons, types
-from case_svc.schemas.cases import CaseIn, CasePatch, CloseIn
+from case_svc.schemas.cases import CaseIn, CaseOut, CasePatch, CloseIn
 
 
 async def open_case(tx: AsyncSession, caller: Caller, body: CaseIn) -> CaseFile:
@@ -60,8 +61,10 @@ async def change(
     changed = body.model_dump(exclude_unset=True)
     for name, value in changed.items():
         setattr(file, name, value)
-    touch(file)
-    await events.of_case(tx, caller, file, "case.changed", {"fields": sorted(changed)})
+    for classes, fields in grouped(CaseOut, changed):
+        touch(file)
+        told = DataClass.COORDINATION | classes
+        await events.of_case(tx, caller, file, "case.changed", {"fields": fields}, classes=told)
     return file
 
 

@@ -68,6 +68,8 @@ FILED = (
 
 # A case shows itself to whoever may learn of its coordination or of its outcome.
 CASE_SHOWS = DataClass.COORDINATION | DataClass.OUTCOME
+# Each change of a case is seen by whoever sees these.
+CASE_WHOLE = DataClass.COORDINATION | DataClass.NOTES | DataClass.OUTCOME
 RECORD_SHOWS = DataClass.IDENTITY | DataClass.CONTACT | DataClass.FINANCIAL
 
 # What a key of an event's `change` tells on top of the classes that the event itself needs: who

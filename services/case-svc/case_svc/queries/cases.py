@@ -24,6 +24,7 @@ from sqlalchemy.orm import aliased
 from svckit.identity import Caller
 
 from case_svc.domain.cases import CaseStatus, Phase
+from case_svc.domain.classes import CASE_WHOLE
 from case_svc.domain.needs import NeedCategory, NeedStatus
 from case_svc.domain.plan import GoalStatus
 from case_svc.domain.tasks import OPEN
@@ -185,14 +186,14 @@ def _narrowed(
     reader: Reader, names: frozenset[str], mask: ColumnElement[int]
 ) -> list[ColumnElement[bool]]:
     """A filter on a hidden field matches nothing."""
-    exact: dict[str, tuple[str, ColumnElement[bool]]] = {
+    exact: dict[str, tuple[str | int, ColumnElement[bool]]] = {
         "person_id": ("envelope", CaseFile.person_id == given("person_id")),
         "custodian_id": ("envelope", CaseFile.custodian_id == given("custodian_id")),
         "status": ("outcome", CaseFile.status == given("status")),
         "opened_since": ("outcome", CaseFile.opened_at >= given("opened_since")),
         "phase": ("coordination", CaseFile.phase == given("phase")),
         "worker": ("coordination", CaseFile.worker == given("worker")),
-        "updated_since": ("coordination", CaseFile.updated_at >= given("updated_since")),
+        "updated_since": (int(CASE_WHOLE), CaseFile.updated_at >= given("updated_since")),
     }
     narrowed = [
         and_(sql.may_filter(mask, needed), condition)

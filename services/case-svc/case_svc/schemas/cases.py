@@ -1,9 +1,10 @@
 """Case types and the case file on the wire."""
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
+from sharing import classed
 from svckit.http import In, Out
 
 from case_svc.domain.cases import CaseStatus, Confidentiality, Mode, Phase, SealReason, TypeStatus
@@ -118,9 +119,14 @@ class CountsOut(Out):
     notes: Notes[int | None] = None
 
 
+# what moves with each field of the case: to who sees a part it would tell of changes of the rest
+_Whole = classed("coordination", "notes", "outcome")
+
+
 class CaseOut(Out):
     id: Envelope[str]
-    version: Envelope[int]
+    version: Annotated[int | None, _Whole] = None
+    updated_at: Annotated[datetime | None, _Whole] = None
     custodian_id: Envelope[str]
     person_id: Envelope[str]
     status: Outcome[CaseStatus | None] = None
@@ -132,7 +138,6 @@ class CaseOut(Out):
     type_id: Coordination[str | None] = None
     title: Coordination[str | None] = None
     priority: Coordination[str | None] = None
-    updated_at: Coordination[datetime | None] = None
     phase: Coordination[Phase | None] = None
     responsible_id: Coordination[str | None] = None
     worker: Coordination[str | None] = None
