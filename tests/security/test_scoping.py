@@ -256,7 +256,7 @@ PARAMETERS = {
 OWN = {
     *("assessment_id", "member_id", "number_id", "type_id", "service_id", "agreement_id"),
     *("client_id", "consent_id", "grant_id", "organisation_id", "delivery_id", "endpoint_id"),
-    *("draft_id", "access_id", "entry_id", "number", "report", "issuer_id"),
+    *("draft_id", "access_id", "entry_id", "number", "report", "issuer_id", "policy_id"),
 }
 
 
