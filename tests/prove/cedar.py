@@ -33,6 +33,9 @@ def _applies(slot):
         f" && context.row has person && {said}.person == context.row.person"
         f" && context.purpose in {said}.purposes && {said}.classes.contains(resource.name)"
         f" && (!({said} has recipient) || {said}.recipient == principal)"
+        f" && (!({said} has case) || (context.row has case && {said}.case == context.row.case))"
+        f' && (resource.name != "substance-use" || !{said}.permits || {said}.part2'
+        f" || !context.row.program)"
         f" && context.row.rank <= {said}.rank)"
     )
 
@@ -200,6 +203,8 @@ def _consent(one):
         person=one["person_id"],
         recipient=_organisation(one["recipient_id"]),
         permits=one["decision"] == "permit",
+        case=one["case_id"],
+        part2=one["part2"],
         active=one["active"],
         decided=int(one["decided_at"].timestamp()),
         depth=one.get("depth", 0),
@@ -213,6 +218,7 @@ def _row(one):
         person=one["person_id"],
         case=one["case_id"],
         own=one["about_person"],
+        program=one["custodian_id"] in worlds.PROGRAMS,
         referral=one["referral_id"],
         rank=_rank(one["confidentiality"]),
         parties=[_organisation(name) for name in one["parties"]],

@@ -61,7 +61,7 @@ COMPILED = {
     "who sees nothing sees no row": (sql, "and_(mask != 0, ", "and_("),
     "a row needs its classes": (sql, " >= needed)", " >= 0)"),
 }
-PARTS = ("clauses", "directives", "factors", "seals", "barriers")
+PARTS = ("clauses", "directives", "says", "factors", "seals", "barriers")
 
 
 def weaker():

@@ -12,6 +12,8 @@ from tests.unit.sharing import worlds
 from tests.unit.sharing.worlds import EVERYTHING, FUTURE, LONG_AGO, NOW, PAST
 
 CUSTODIAN, OTHER, STRANGER = "org_custodian", "org_other", "org_stranger"
+# keeps the rows that a grant for every case is about: a Part 2 program
+PROGRAM = "org_program"
 KINDS = ("clinic", "social-service", "payer", "coordinator")
 PURPOSES = (
     *("TREAT", "COC", "ETREAT", "BTG", "ERTREAT"),
@@ -54,7 +56,10 @@ CONSENTS = {
     "permit": [("permit", {})],
     "deny": [("deny", {})],
     "permit, then deny": [("permit", {}), ("deny", {"decided_at": _LATER, "classes": ["needs"]})],
-    "deny, then permit": [("deny", {}), ("permit", {"decided_at": _LATER, "purposes": ["COC"]})],
+    "deny, then permit": [
+        ("deny", {}),
+        ("permit", {"decided_at": _LATER, "purposes": ["COC"], "case_id": "case", "part2": True}),
+    ],
     "deny with an exception": [("deny", {}), ("permit", {"depth": 1, "classes": _EXCEPTED})],
     "permit with an exception": [("permit", {}), ("deny", {"depth": 1, "classes": _EXCEPTED})],
     "exception, then another word": [
@@ -62,7 +67,7 @@ CONSENTS = {
         ("permit", {"decided_at": _LATER}),
     ],
     "both at once, equally deep": [("permit", {"depth": 1}), ("deny", {"depth": 1})],
-    "permit of substance-use": [("permit", {"classes": ["substance-use"]})],
+    "permit of substance-use": [("permit", {"classes": ["substance-use"], "part2": True})],
     "withdrawn permit": [("permit", {"active": False})],
     "permit that ends now": [("permit", {"valid_to": NOW})],
     "permit up to normal": [("permit", {"confidentiality": "N"}), _TO_A_STRANGER],
@@ -117,7 +122,7 @@ def row(key, number):
     own = relation == "own record"
     return worlds.row(
         key,
-        CUSTODIAN,
+        _owner(relation),
         f"person_{key}",
         None if own else f"case_{key}",
         about_person=own,
@@ -127,17 +132,23 @@ def row(key, number):
     )
 
 
+def _owner(relation):
+    return PROGRAM if relation == "every case" else CUSTODIAN
+
+
 def agreements():
-    """One of each sort with each of the four kinds' organisations, by sort and kind."""
+    """One of each sort with each of the four kinds' organisations, by sort, kind and custodian."""
     found = {}
-    for (sort, more), kind in product({**AGREEMENTS, **MIXED}.items(), KINDS):
+    sorts = {**AGREEMENTS, **MIXED}.items()
+    for (sort, more), kind, keeps in product(sorts, KINDS, (CUSTODIAN, PROGRAM)):
         said = dict(more)
         if said.pop("by_kind", False):
             said["recipient_kind"] = kind
         elif not {"recipient_id", "recipient_kind"} & set(said):
             said["recipient_id"] = f"org_{kind}"
-        owner = said.pop("custodian_id", CUSTODIAN)
-        found[sort, kind] = worlds.agreement(f"agr_{sort}_{kind}", owner, **said)
+        owner = said.pop("custodian_id", keeps)
+        name = f"agr_{sort}_{kind}_{keeps}"
+        found[sort, kind, keeps] = worlds.agreement(name, owner, **said)
     return found
 
 
@@ -151,28 +162,34 @@ def grant(key, number, kind, under=None):
     said = BASES[basis][0]
     if said is None:
         return None
-    more = {"custodian_id": CUSTODIAN, **RELATIONS[relation], **said}
+    keeps = _owner(relation)
+    more = {"custodian_id": keeps, **RELATIONS[relation], **said}
     if more.get("case_id") == "case":
         more["case_id"] = f"case_{key}"
     person = more.pop("person_id", f"person_{key}")
     name = f"{key}/grt_{kind}"
     owner = more.pop("custodian_id")
-    return worlds.grant(name, owner, f"org_{kind}", person, f"agr_{sort}_{kind}", **more)
+    return worlds.grant(name, owner, f"org_{kind}", person, f"agr_{sort}_{kind}_{keeps}", **more)
 
 
 def consents(key, number):
     said = CONSENTS[values(number)[2]]
     return [
-        worlds.consent(f"{key}/con_{place}", f"person_{key}", decision, **more)
+        worlds.consent(f"{key}/con_{place}", f"person_{key}", decision, **_in_case(more, key))
         for place, (decision, more) in enumerate(said)
     ]
 
 
+def _in_case(more, key):
+    return {**more, "case_id": f"case_{key}"} if more.get("case_id") == "case" else more
+
+
 def seals(key, number):
-    said = SEALS[values(number)[5]][0]
+    relation, *_, seal = values(number)
+    said = SEALS[seal][0]
     if said is None:
         return []
-    return [worlds.seal(f"case_{key}", said.get("custodian_id", CUSTODIAN), **_rest(said))]
+    return [worlds.seal(f"case_{key}", said.get("custodian_id", _owner(relation)), **_rest(said))]
 
 
 def _rest(said):
@@ -238,6 +255,8 @@ def mixed(seed, number):
             valid_to=draw.choice([None, None, NOW, FUTURE]),
             depth=draw.randint(0, 2),
             confidentiality=draw.choice("ULMNRVV"),
+            case_id=draw.choice([None, None, f"case_{key}", "case_other"]),
+            part2=draw.random() < 0.5,
         )
         for place in range(draw.randint(0, 4))
     ]

@@ -179,12 +179,14 @@ class Rule:
     """A grant opens the classes common to all factors if all its clauses hold.
 
     A row shows the union over its grants, or everything to its parties, cut down to the `barriers`.
-    `directives` choose the consents that count, `seals` the seals. `version` is that of the policy.
+    `directives` choose the consents that count, `says` cuts down what each of them speaks of,
+    `seals` choose the seals. `version` is that of the policy.
     """
 
     clauses: tuple[Clause, ...]
     directives: tuple[Clause, ...]
     factors: tuple[Factor, ...]
+    says: tuple[Factor, ...] = ()
     seals: tuple[Clause, ...] = ()
     barriers: tuple[Factor, ...] = ()
     version: str = ""
@@ -195,4 +197,5 @@ class Rule:
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.clauses, self.directives, self.factors, self.seals, self.barriers))
+        parts = self.clauses, self.directives, self.factors, self.says, self.seals, self.barriers
+        return hash(parts)

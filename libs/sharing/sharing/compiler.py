@@ -114,6 +114,8 @@ class Compiler:
             "consent": tables.consent.alias(),
             "seal": tables.seal.alias(),
         }
+        # the row's custodian where it is a Part 2 program: joined to the directives
+        self._program = tables.organisation.alias()
         self._directed: dict[str, Expression] = {}
 
     def granted(self) -> Folded:
@@ -153,8 +155,14 @@ class Compiler:
         A permit that a newer deny takes back is still among the permitted: what is denied is not
         shown whatever else permits it.
         """
-        consent = self._tables["consent"]
-        classes, decision = consent.c.classes, consent.c.decision
+        consent, program = self._tables["consent"], self._program
+        decision, says = consent.c.decision, self._says()
+        classes = expression(common(consent.c.classes, says))
+        source = consent
+        if not isinstance(says, int):
+            # once for a row, however often the classes are named
+            keeps = and_(program.c.id == self._row["custodian_id"], program.c.part2_program)
+            source = consent.outerjoin(program, keeps)
         newest_first = (consent.c.decided_at.desc(), consent.c.depth.desc())
         newer_permits = (
             func.bit_or(classes)
@@ -167,9 +175,9 @@ class Compiler:
                 without(classes, func.coalesce(newer_permits, 0)).label("denied"),
                 classes.label("permitted"),
             )
-            .select_from(consent)
+            .select_from(source)
             .where(self._all(self._rule.directives))
-            .correlate_except(consent)
+            .correlate_except(consent, program)
             .subquery()
         )
         said = counted.c.decision
@@ -179,6 +187,28 @@ class Compiler:
             func.coalesce(denied, 0).label("denied"),
             func.coalesce(permitted, 0).label("permitted"),
         )
+
+    def _says(self) -> Folded:
+        """What each directive is cut down to, of the classes that may be shown at all."""
+        shown = int(ALL)
+        for factor in self._rule.factors:
+            if isinstance(factor.mask, Ceiling):
+                shown &= self._least(factor.mask)
+        cuts = (one for one in self._rule.says if shown & ~self._least(one.mask))
+        return self._cut(tuple(cuts))
+
+    def _least(self, node: Mask) -> int:
+        """The classes that a mask has in any case."""
+        match node:
+            case Always() | Except(Always()) | Ceiling():
+                known = self._mask(node)
+                return known if isinstance(known, int) else 0
+            case Either(terms):
+                least = 0
+                for term in terms:
+                    least |= self._least(term)
+                return least
+        return 0
 
     def _all(self, clauses: tuple[Clause, ...]) -> ColumnElement[bool]:
         return and_(true(), *(self._true(clause.condition) for clause in clauses))
@@ -247,6 +277,8 @@ class Compiler:
             value = getattr(self._reader, ref.field)
             # of a statement that is kept it is given as it runs
             return value if isinstance(value, ColumnElement) else literal(value, tables.TEXT)
+        if ref == Ref("row", "program"):
+            return self._program.c.id
         if ref.side == "row":
             return self._row[ref.field]
         return self._tables[ref.side].c[ref.field]

@@ -47,10 +47,11 @@ class _Opening(NamedTuple):
 
 
 class _Heard(NamedTuple):
-    """A directive that may count, and what the row must still be for it."""
+    """A directive that may count, what the row must still be for it, and what it speaks of."""
 
     tests: tuple[Test, ...]
     consent: Consent
+    cut: _Cut
 
 
 class Decider:
@@ -68,11 +69,15 @@ class Decider:
             tests = folding.residue(self._openings.rest, sides)
             if tests is not None and (cut := _cut(folding, rule.factors, sides)) is not None:
                 self._openings.add(grant, _Opening(tests, cut, {}))
+        alike = {"person_id", *_read_of_row(rule.factors)}
         self._heard: _Keyed[_Heard] = _Keyed(rule.directives, "consent", "person_id")
         for consent in facts.consents:
-            tests = folding.residue(self._heard.rest, {"consent": consent})
-            if tests is not None:
-                self._heard.add(consent, _Heard(tests, consent))
+            said = {"consent": consent}
+            tests = folding.residue(self._heard.rest, said)
+            if tests is not None and (cut := _cut(folding, rule.says, said)) is not None:
+                self._heard.add(consent, _Heard(tests, consent, cut))
+                alike |= _left_to_read(folding, self._heard.rest, said)
+                alike |= set(_read_of_row(rule.says)) if cut.varying else set()
         self._seals: _Keyed[tuple[Test, ...]] = _Keyed(rule.seals, "seal", "case_id")
         for seal in facts.seals:
             tests = folding.residue(self._seals.rest, {"seal": seal})
@@ -81,7 +86,6 @@ class Decider:
         self._open = _cut(folding, rule.barriers, {})
         self._closed = _cut(Folding(reader, at, sealed=True), rule.barriers, {})
         # a grant shows the same of rows that are alike in what is read of a row beside the clauses
-        alike = {"person_id", *_read_of_row((rule.directives, rule.factors))}
         if self._openings.keyed and self._heard.keyed and len(alike) > 1:
             alike.discard("person_id")
         self._alike = attrgetter(*sorted(alike))
@@ -114,16 +118,18 @@ class Decider:
 
     def _directed(self, row: Row) -> Said:
         said = {"permit": 0, "deny": 0}
-        counted = [
-            one.consent for one in self._heard.of(row) if all(test(row) for test in one.tests)
-        ]
-        for consent in sorted(
-            counted, key=lambda one: (one.decided_at, one.depth, one.decision == "deny")
-        ):
+        counted = [one for one in self._heard.of(row) if all(test(row) for test in one.tests)]
+        for _, consent, cut in sorted(counted, key=_order):
+            classes = consent.classes & (cut.of(row, _SILENCE) if cut.varying else cut.fixed)
             other = "deny" if consent.decision == "permit" else "permit"
-            said[consent.decision] |= consent.classes
-            said[other] &= ~consent.classes
+            said[consent.decision] |= classes
+            said[other] &= ~classes
         return said
+
+
+def _order(heard: _Heard) -> tuple[datetime, int, bool]:
+    consent = heard.consent
+    return consent.decided_at, consent.depth, consent.decision == "deny"
 
 
 def _cut(folding: Folding, factors: tuple[Factor, ...], sides: Mapping[str, Any]) -> _Cut | None:
@@ -157,6 +163,16 @@ class _Keyed(Generic[_T]):
             return self._kept.get(None, ())
         # a record names one, so that a row without any finds none
         return self._kept.get(self._get(row), ())
+
+
+def _left_to_read(
+    folding: Folding, clauses: tuple[Clause, ...], sides: Mapping[str, Any]
+) -> set[str]:
+    """Return what the clauses read of a row that this record does not settle alone."""
+    left = (
+        one.condition for one in clauses if not isinstance(folding.test(one.condition, sides), bool)
+    )
+    return set(_read_of_row(tuple(left)))
 
 
 def _read_of_row(node: Any) -> Iterator[str]:

@@ -35,7 +35,7 @@ from sharing.algebra import (
     When,
 )
 from sharing.classes import ALL, DataClass
-from sharing.model import Facts, Grant, Reader, Row
+from sharing.model import Consent, Facts, Grant, Reader, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +127,17 @@ class Reading:
             counted, key=lambda one: (one.decided_at, one.depth, one.decision == "deny")
         ):
             other = "deny" if consent.decision == "permit" else "permit"
-            self._directed[consent.decision] |= DataClass(consent.classes)
-            self._directed[other] &= ~DataClass(consent.classes)
+            classes = DataClass(consent.classes)
+            for _, spoken_of in self.says(consent):
+                classes &= spoken_of
+            self._directed[consent.decision] |= classes
+            self._directed[other] &= ~classes
         return tuple(consent.id for consent in counted)
+
+    def says(self, consent: Consent) -> tuple[tuple[str, DataClass], ...]:
+        """Return what one directive's classes are cut down to, factor by factor."""
+        sides = {**self._sides, "consent": consent}
+        return tuple((one.name, self._mask(one.mask, sides)) for one in self._rule.says)
 
     def barriers(self) -> tuple[tuple[str, DataClass], ...]:
         return tuple((one.name, self._mask(one.mask, self._sides)) for one in self._rule.barriers)

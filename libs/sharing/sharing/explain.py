@@ -213,8 +213,13 @@ class _Story:
     def consent(self, consent: Consent) -> Told:
         own = Source("consent", consent.id, consent.version)
         answers = self._reading.answers(self._rule.directives, "consent", consent)
-        told = self._answers(answers, {"consent": [own]})
-        return Told(own, consent.decision, told, (), DataClass(consent.classes))
+        by_side = {"consent": [own]}
+        told = self._answers(answers, by_side)
+        cuts = self.cuts(self._reading.says(consent), self._rule.says, by_side)
+        classes = DataClass(consent.classes)
+        for cut in cuts:
+            classes &= cut.mask
+        return Told(own, consent.decision, told, cuts, classes)
 
     def seal(self, seal: Seal) -> Told:
         own = Source("seal", seal.case_id, seal.valid_from.isoformat())

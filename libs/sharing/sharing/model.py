@@ -39,6 +39,7 @@ class Row:
 
     `referral_id`: the referral that the row is, or belongs to. `confidentiality` is a rank;
     `parties` are the organisations that, like the custodian, have a standing of their own.
+    `program`: the custodian once more, where it is a Part 2 program.
     """
 
     custodian_id: str | None
@@ -48,6 +49,7 @@ class Row:
     referral_id: str | None = None
     confidentiality: int = NORMAL
     parties: tuple[str, ...] = ()
+    program: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Consent:
 
     A consent of several directives is one record each, with ids `con_…`, `con_….1` and so on and one
     `decided_at`: of those the deepest counts. `confidentiality` is the highest rank it reaches.
+    `case_id` None: every case, and what is under none. `part2`: it was written as 42 CFR 2.31 asks, in the name of that law.
     """
 
     id: str
@@ -112,6 +115,8 @@ class Consent:
     version: str = "1"
     depth: int = 0
     confidentiality: int = HIGHEST
+    case_id: str | None = None
+    part2: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ carries the notice; what it links to carries the consent.
 """
 
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,14 +28,40 @@ def notice_of(classes: Iterable[str]) -> str | None:
 _PART2 = frozenset(names_of(PART2))
 
 
-async def consents(tx: AsyncSession, reader: Reader, person_ids: Collection[str]) -> dict[str, str]:
-    """Return by person the address of the newest permit that lets Part 2 data out to the reader."""
+class Basis(NamedTuple):
+    """What a disclosure rests on: the consent's address, and what the recipient may do with it."""
+
+    consent: str
+    rule: str
+
+
+# 42 CFR 2.33(b): who is bound by HIPAA and got it for treatment, payment and operations may tell on
+# as HIPAA permits, but not in proceedings against the person; anybody else as the consent says
+AS_HIPAA = "as-hipaa-permits"
+BY_CONSENT = "by-consent-only"
+_BOUND_BY_HIPAA = frozenset({"clinic", "payer"})
+_TPO = ("TREAT", "HPAYMT", "HOPERAT")
+
+
+def rule_of(kind: str, purposes_permitted: int) -> str:
+    """Return what a recipient of that kind may do with Part 2 data permitted for these purposes."""
+    single = all(purposes.covers(purposes_permitted, code) for code in _TPO)
+    return AS_HIPAA if single and kind in _BOUND_BY_HIPAA else BY_CONSENT
+
+
+async def consents(
+    tx: AsyncSession, reader: Reader, person_ids: Collection[str]
+) -> dict[str, Basis]:
+    """Return by person the newest permit that lets Part 2 data out to the reader.
+
+    One in the name of 42 CFR Part 2 comes before any other: only such lets a program's records out.
+    """
     if not person_ids:
         return {}
     consent = tables.consent
     covering = purposes.covering(reader.purpose)
     found = (
-        select(consent.c.person_id, consent.c.id)
+        select(consent.c.person_id, consent.c.id, consent.c.purposes)
         .where(
             consent.c.person_id.in_(sorted(person_ids)),
             consent.c.active,
@@ -49,8 +76,11 @@ async def consents(tx: AsyncSession, reader: Reader, person_ids: Collection[str]
             or_(consent.c.valid_to.is_(None), func.now() < consent.c.valid_to),
         )
         # the last one of a person stays
-        .order_by(consent.c.decided_at, consent.c.depth)
+        .order_by(consent.c.part2, consent.c.decided_at, consent.c.depth)
     )
     return {
-        row.person_id: f"/v1/consents/{row.id.partition('.')[0]}" for row in await tx.execute(found)
+        row.person_id: Basis(
+            f"/v1/consents/{row.id.partition('.')[0]}", rule_of(reader.kind, row.purposes)
+        )
+        for row in await tx.execute(found)
     }

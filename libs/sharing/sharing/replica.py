@@ -1,6 +1,7 @@
 """Keeps the replica: handlers of the gateway's `sharing.v1` events, and readers of the tables.
 
-Seals come from case-svc, as `case.sealed` and `case.unsealed` on `case.v1`.
+Seals come from case-svc, as `case.sealed` and `case.unsealed` on `case.v1`; how confidential a case is
+comes with every event of the case itself.
 
     HANDLERS = {**replica.handlers(on_grant=queries.open_to), ...}
 
@@ -9,7 +10,7 @@ names; `id`, `custodian_id`, `person_id` and `case_id` come from the event's own
 `change` does not repeat them. Every handler is an upsert: a repeat changes nothing.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -21,7 +22,7 @@ from svckit import rights
 
 from sharing import following, purposes, tables
 from sharing.classes import ALL, mask_of
-from sharing.confidentiality import rank
+from sharing.confidentiality import CODES, HIGHEST, NORMAL, rank
 from sharing.model import Agreement, Consent, Facts, Grant, Organisation, Seal
 
 metadata = tables.metadata
@@ -58,13 +59,17 @@ _OPENING = {
 }
 SEALED = "org.careloop.case.sealed.v1"
 UNSEALED = "org.careloop.case.unsealed.v1"
+OF_CASES = tuple(
+    f"org.careloop.case.{verb}.v1"
+    for verb in ("opened", "changed", "closed", "reopened", "sealed", "unsealed")
+)
 _CLOSING = {"agreement": "ended", "consent": "withdrawn", "grant": "ended"}
 
 
 def handlers(on_grant: OnGrant | None = None, *, seals: bool = True) -> dict[str, Handler]:
     """Return the handlers by event type; `on_grant` is called after each change of a grant.
 
-    `seals` False is for the service that puts them on, in its own commit.
+    `seals` False is for the service that keeps the cases, and seals them in its own commit.
 
     It runs in the event's transaction with the grant as it now is, also when it has ended, so
     that a service can keep its narrow table of readers. That table only ever needs to grow: it
@@ -76,7 +81,28 @@ def handlers(on_grant: OnGrant | None = None, *, seals: bool = True) -> dict[str
             made[f"org.careloop.{noun}.{verb}.v1"] = _opening(noun, on_grant)
     for noun, verb in _CLOSING.items():
         made[f"org.careloop.{noun}.{verb}.v1"] = _closing(noun, on_grant)
-    return {**made, SEALED: _sealed, UNSEALED: _unsealed} if seals else made
+    of_cases = dict.fromkeys(OF_CASES, protect) | {SEALED: _sealed, UNSEALED: _unsealed}
+    return {**made, **of_cases} if seals else made
+
+
+async def protect(tx: AsyncSession, received: Received) -> None:
+    """Note how confidential a case is, from an event of the case itself."""
+    table, code = tables.protection, received.data.get("confidentiality", "N")
+    # a code that is none is taken for the most protected
+    level = rank(code) if code in CODES else HIGHEST
+    if level == NORMAL:
+        await tx.execute(delete(table).where(table.c.case_id == received.data["id"]))
+        return
+    statement = upsert(table).values(case_id=received.data["id"], confidentiality=level)
+    values = {"confidentiality": level}
+    await tx.execute(statement.on_conflict_do_update(index_elements=["case_id"], set_=values))
+
+
+async def protections(tx: AsyncSession, case_ids: Collection[str]) -> dict[str, int]:
+    """Return how confidential each of these cases is; those that are N are left out."""
+    table = tables.protection
+    found = select(table.c.case_id, table.c.confidentiality).where(table.c.case_id.in_(case_ids))
+    return {row.case_id: row.confidentiality for row in await tx.execute(found)}
 
 
 async def seal(tx: AsyncSession, case_id: str, custodian_id: str, *, at: datetime) -> None:
@@ -94,11 +120,13 @@ async def unseal(tx: AsyncSession, case_id: str, *, at: datetime) -> None:
 
 
 async def _sealed(tx: AsyncSession, received: Received) -> None:
+    await protect(tx, received)
     data = received.data
     await seal(tx, data["id"], data["custodian_id"], at=received.time)
 
 
 async def _unsealed(tx: AsyncSession, received: Received) -> None:
+    await protect(tx, received)
     await unseal(tx, received.data["id"], at=received.time)
 
 

@@ -31,6 +31,7 @@ from sharing.algebra import (
     Under,
     When,
 )
+from sharing.classes import PART2
 
 ORGANISATION = Ref("reader", "organisation_id")
 KIND = Ref("reader", "kind")
@@ -129,7 +130,37 @@ _DIRECTIVES = (
         "directive reaches the confidentiality",
         AtMost(Ref("row", "confidentiality"), Ref("consent", "confidentiality")),
     ),
+    Clause(
+        "directive is about the case",
+        AnyOf(
+            (
+                Missing(Ref("consent", "case_id")),
+                Equal(Ref("consent", "case_id"), Ref("row", "case_id")),
+            )
+        ),
+    ),
     Clause("directive is in force", _period("consent")),
+)
+
+# records of a Part 2 program are permitted by a consent in the name of that law, and by no other
+_SAYS = (
+    Factor(
+        "permit of Part 2 records is one under 42 CFR Part 2",
+        Either(
+            (
+                Except(Always(PART2)),
+                When(
+                    AnyOf(
+                        (
+                            OneOf(Ref("consent", "decision"), ("deny",)),
+                            Holds(Ref("consent", "part2")),
+                            Missing(Ref("row", "program")),
+                        )
+                    )
+                ),
+            )
+        ),
+    ),
 )
 
 _SEALS = (
@@ -170,6 +201,7 @@ def under(written: policy.Policy) -> Rule:
             ),
             *limits,
         ),
+        says=_SAYS,
         seals=_SEALS,
         barriers=(Factor("case is not sealed", Except(Sealed())),),
         version=written.digest(),

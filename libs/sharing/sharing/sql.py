@@ -9,7 +9,18 @@ Only parameters and columns of the static tables enter; nothing of the caller be
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Integer, Text, and_, any_, literal, or_, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Text,
+    and_,
+    any_,
+    func,
+    literal,
+    or_,
+    select,
+    type_coerce,
+)
 from sqlalchemy import case as switch
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.sql.selectable import LateralFromClause
@@ -17,7 +28,7 @@ from svckit import rights
 
 from sharing import confidentiality as confidential
 from sharing import rule as rules
-from sharing import stale
+from sharing import stale, tables
 from sharing.algebra import Rule
 from sharing.classes import ALL, class_of
 from sharing.compiler import Column, Compiler, Expression, common, expression, number
@@ -75,6 +86,19 @@ def _compiler(
         "confidentiality": _rank(confidentiality),
     }
     return Compiler(reader, row, rule, at)
+
+
+def protected(*, case: Column, confidentiality: Column | None = None) -> ColumnElement[int]:
+    """Return how confidential a row under a case is: at least as much as the case.
+
+    For services that know of the case by the replica alone. Build it once for a kind of row: what
+    is compiled is kept by its columns.
+    """
+    one = tables.protection.alias()
+    found = select(one.c.confidentiality).where(one.c.case_id == case)
+    of_case = func.coalesce(found.correlate_except(one).scalar_subquery(), confidential.NORMAL)
+    least = switch((case.is_(None), number(0)), else_=of_case)
+    return func.greatest(_rank(confidentiality), least, type_=Integer)
 
 
 def _rank(column: Column | None) -> Expression:

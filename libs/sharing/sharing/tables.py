@@ -52,6 +52,8 @@ organisation = Table(
     Column("id", Id, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
+    # a federally assisted program: what it keeps of substance use are Part 2 records (42 CFR 2.11)
+    Column("part2_program", Boolean, nullable=False, server_default=text("false")),
 )
 
 agreement = Table(
@@ -122,8 +124,20 @@ consent = Table(
     Column("depth", SmallInteger, nullable=False, server_default=text("0")),
     # the highest rank of a row that it reaches: V
     Column("confidentiality", SmallInteger, nullable=False, server_default=text("5")),
+    # null: every case, and what is under none
+    Column("case_id", Id),
+    # written as 42 CFR 2.31 asks, and in the name of that law
+    Column("part2", Boolean, nullable=False, server_default=text("false")),
     CheckConstraint("decision IN ('permit','deny')", name="decision"),
     Index("ix_sharing_consent_person", "person_id", "decided_at"),
+)
+
+# how confidential a case is that is not N: what lies under it is at least that
+protection = Table(
+    "sharing_protection",
+    metadata,
+    Column("case_id", Id, primary_key=True),
+    Column("confidentiality", SmallInteger, nullable=False),
 )
 
 # what case-svc says of a case as a whole: closed to everybody but its custodian

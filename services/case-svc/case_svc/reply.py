@@ -16,6 +16,7 @@ from svckit.idempotency import Reply
 from svckit.identity import Caller
 
 from case_svc import events
+from case_svc.domain.cases import Confidentiality, high_water
 from case_svc.domain.classes import CHANGE_CLASS, Label, of_labels
 from case_svc.models import (
     Activity,
@@ -39,6 +40,7 @@ from case_svc.queries import cases, persons, rows, tasks
 from case_svc.queries.export import PHASES, Told
 from case_svc.queries.visible import Seen
 from case_svc.schemas.cases import CaseOut, CasePhaseOut, CaseTypeOut
+from case_svc.schemas.fields import Part2Out
 from case_svc.schemas.people import MemberOut, NumberOut, PartyOut
 from case_svc.schemas.persons import AddressOut, PersonOut, RecordOut
 from case_svc.schemas.plan import ActivityOut, AssessmentOut, GoalOut, NeedOut
@@ -72,7 +74,7 @@ def show(out: type[BaseModel]) -> Callable[[Seen[Any]], dict[str, Any]]:
 
 def _noticed(seen: Seen[Any], body: dict[str, Any]) -> dict[str, Any]:
     """A Part 2 record says that it is one; no other row has the fields."""
-    for name in ("redisclosure_notice", "redisclosure_consent"):
+    for name in Part2Out.model_fields:
         body.pop(name, None)
     notice = part2.notice(getattr(seen.row, "classes", 0))
     return {**body, "redisclosure_notice": notice} if notice else body
@@ -95,7 +97,7 @@ async def presenter(
         body = entry(seen) if isinstance(seen.row, TimelineEntry) else row(seen)
         foreign = seen.row.custodian_id != caller.organisation_id
         if foreign and "redisclosure_notice" in body and seen.person_id in links:
-            body["redisclosure_consent"] = links[seen.person_id]
+            body["redisclosure_consent"], body["redisclosure_rule"] = links[seen.person_id]
         return body
 
     return present
@@ -114,14 +116,27 @@ def _disclose(seen: Seen[Any], out: type[BaseModel], more: int = 0) -> None:
 
 
 def row(seen: Seen[Any]) -> dict[str, Any]:
-    """Show a row of a case; of an assessment only the answers whose label the caller holds."""
+    """Show a row of a case, as confidential as row and case are."""
+    if isinstance(seen.row, Assessment):
+        return _assessment(seen)
     body = show(_OUT[type(seen.row)])(seen)
-    for part in ("answers", "findings"):
-        if isinstance(seen.row, Assessment) and part in body:
-            body[part] = [each for each in body[part] if _holds(seen.mask, each.get("label"))]
-            if any(of_labels(_labels(each)) & PART2 for each in body[part]):
-                body["redisclosure_notice"] = PART2_NOTICE
+    if "confidentiality" in body:
+        own = Confidentiality(body["confidentiality"])
+        body["confidentiality"] = high_water(own, seen.protected).value
     return body
+
+
+def _assessment(seen: Seen[Any]) -> dict[str, Any]:
+    """Show an assessment: only the answers whose label the caller holds."""
+    body = _noticed(seen, project(AssessmentOut.model_validate(seen.row), seen.mask))
+    labelled = ENVELOPE
+    for part in ("answers", "findings"):
+        if part in body:
+            body[part] = [each for each in body[part] if _holds(seen.mask, each.get("label"))]
+            for each in body[part]:
+                labelled |= of_labels(_labels(each))
+    _disclose(seen, AssessmentOut, labelled)
+    return body | ({"redisclosure_notice": PART2_NOTICE} if labelled & PART2 else {})
 
 
 def entry(seen: Seen[TimelineEntry]) -> dict[str, Any]:

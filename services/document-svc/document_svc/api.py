@@ -239,10 +239,9 @@ async def get_content(
     db: Database = request.app.state.db
     async with db.read_as(caller.organisation_id) as session:
         document, content = await actions.readable(session, caller, document_id, version)
-        consent = await reply.consent_of(session, caller, document)
+        headers = await reply.content_headers(session, caller, document, content)
     async with db.begin() as tx:
         await actions.leave(tx, caller, content)
-    headers = reply.content_headers(document, content, consent)
     if domain.is_same(headers["ETag"], request.headers.get("if-none-match")):
         return Response(status_code=304, headers=reply.validators(headers))
     reply.disclose("content", queries.Seen(document, document.required))
@@ -266,8 +265,7 @@ async def head_content(
     domain.require_content(document.status)
     content = await queries.get_content(session, document, version)
     reply.disclose("document", seen)
-    consent = await reply.consent_of(session, caller, document)
-    headers = reply.content_headers(document, content, consent)
+    headers = await reply.content_headers(session, caller, document, content)
     headers |= reply.span_headers(content, None)
     return Response(status_code=200, headers=headers)
 

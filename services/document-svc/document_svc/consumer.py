@@ -16,6 +16,7 @@ _LIVING = ("drafted", "requested", "accepted", "started", "held", "resumed", "co
 
 async def case_opened(tx: AsyncSession, event: Received) -> None:
     """Remember the case; a sealed one is told without its person and takes no documents."""
+    await replica.protect(tx, event)
     if event.data["person_id"] is None:
         return
     await actions.know_case(

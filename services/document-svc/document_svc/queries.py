@@ -4,12 +4,13 @@ Access follows what the document is attached to: a case link needs the classes f
 referral link needs them too and that the caller is a party of that referral.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sharing import Reader, sql
+from sharing import Reader, replica, sql
 from sharing.classes import DataClass, names_of
+from sharing.confidentiality import code_of, rank
 from sharing.described import Described, Way
 from sharing.kept import AFTER_ALL, Statement, at_least, given, kept, narrowing
 from sharing.tables import grant
@@ -38,7 +39,7 @@ from svckit.disclosure import Owner
 from svckit.errors import NotFound
 from svckit.identity import Caller
 
-from document_svc.domain import Anchor, Status
+from document_svc.domain import Anchor, Confidentiality, Status
 from document_svc.models import CaseRef, Content, Document, Link, ReferralRef
 from document_svc.models import Reader as Reading
 
@@ -70,6 +71,8 @@ class Target(NamedTuple):
 
 
 _REFERRAL = case((Link.anchor == Anchor.REFERRAL, Link.target_id), else_=null())
+_PROTECTED = sql.protected(case=Link.case_id, confidentiality=Document.confidentiality)
+_CASE_PROTECTED = sql.protected(case=CaseRef.id)
 
 
 def _link_mask(reader: Reader) -> ColumnElement[int]:
@@ -91,7 +94,7 @@ def _link_mask(reader: Reader) -> ColumnElement[int]:
                 person=Document.person_id,
                 case=Link.case_id,
                 referral=_REFERRAL,
-                confidentiality=Document.confidentiality,
+                confidentiality=_PROTECTED,
             ),
         ),
         else_=0,
@@ -234,6 +237,19 @@ def _links(reader: Reader) -> Select[Any]:
     )
 
 
+async def confidentiality(
+    tx: AsyncSession, documents: Sequence[Document], linked: Mapping[str, Sequence[Link]]
+) -> dict[str, Confidentiality]:
+    """Return by document the high-water mark of it and of the cases it is attached to."""
+    cases = {link.case_id for links in linked.values() for link in links if link.case_id}
+    of_case = await replica.protections(tx, cases) if cases else {}
+    found = {}
+    for each in documents:
+        ranks = [of_case.get(link.case_id or "", 0) for link in linked[each.id]]
+        found[each.id] = Confidentiality(code_of(max(rank(each.confidentiality), *ranks, 0)))
+    return found
+
+
 async def first_link(tx: AsyncSession, document: Document) -> Link:
     """Return what the document was attached to first: where its events belong."""
     statement = (
@@ -290,6 +306,7 @@ def _target(reader: Reader) -> Statement:
         custodian=CaseRef.custodian_id,
         person=CaseRef.person_id,
         case=CaseRef.id,
+        confidentiality=_CASE_PROTECTED,
         at=given("at", DateTime(timezone=True)),
     )
     return select(CaseRef.id, CaseRef.person_id).where(CaseRef.id == given("case_id"), mask != 0)

@@ -12,7 +12,7 @@ from svckit.idempotency import Reply
 from svckit.identity import Caller
 
 from document_svc import domain, queries
-from document_svc.domain import Anchor, DataClass, Label, Span
+from document_svc.domain import Anchor, Confidentiality, DataClass, Label, Span
 from document_svc.models import Content, Document, Link
 from document_svc.queries import Seen
 from document_svc.schemas import ContentOut, DocumentOut, LinkOut
@@ -39,27 +39,41 @@ async def presenter(
     documents = [row.document for row in rows]
     links = await queries.links(tx, caller, [each.id for each in documents])
     contents = await queries.contents(tx, documents)
+    protected = await queries.confidentiality(tx, documents, links)
     consents = {each.id: await consent_of(tx, caller, each) for each in documents}
 
     def present(row: Seen) -> dict[str, Any]:
         found = row.document
         disclose("document", row)
-        shown = _document(found, links[found.id], contents.get(found.id))
+        newest = contents.get(found.id)
+        shown = _document(found, links[found.id], newest, protected[found.id])
         return _noticed(found, project(shown, row.mask), consents[found.id])
 
     return present
 
 
-async def consent_of(tx: AsyncSession, caller: Caller, found: Document) -> str | None:
+async def protection_of(tx: AsyncSession, caller: Caller, found: Document) -> Confidentiality:
+    """Return how confidential a document is with the cases it is attached to."""
+    links = await queries.links(tx, caller, [found.id])
+    return (await queries.confidentiality(tx, [found], links))[found.id]
+
+
+async def consent_of(tx: AsyncSession, caller: Caller, found: Document) -> part2.Basis | None:
     """Return the consent that lets another's Part 2 document out to the caller."""
     if _notice(found) is None or found.custodian_id == caller.organisation_id:
         return None
     return (await part2.consents(tx, caller, [found.person_id])).get(found.person_id)
 
 
-def _noticed(found: Document, body: dict[str, Any], consent: str | None = None) -> dict[str, Any]:
+def _noticed(
+    found: Document, body: dict[str, Any], basis: part2.Basis | None = None
+) -> dict[str, Any]:
     """Give what is shown of a Part 2 document its notice; nothing else has the members."""
-    members = {"redisclosure_notice": _notice(found), "redisclosure_consent": consent}
+    members = {
+        "redisclosure_notice": _notice(found),
+        "redisclosure_consent": basis and basis.consent,
+        "redisclosure_rule": basis and basis.rule,
+    }
     plain = {name: value for name, value in body.items() if name not in members}
     return plain | {name: value for name, value in members.items() if value is not None}
 
@@ -79,7 +93,9 @@ def content(seen: Seen, found: Content) -> dict[str, Any]:
     return _noticed(seen.document, project(_content(found), int(ALL)))
 
 
-def content_headers(found: Document, of: Content, consent: str | None = None) -> dict[str, str]:
+async def content_headers(
+    tx: AsyncSession, caller: Caller, found: Document, of: Content
+) -> dict[str, str]:
     """Return the fields that a content has whole, in part and in a HEAD."""
     digest = base64.b64encode(bytes.fromhex(of.sha256)).decode()
     headers = {
@@ -88,6 +104,7 @@ def content_headers(found: Document, of: Content, consent: str | None = None) ->
         "Accept-Ranges": "bytes",
         "Repr-Digest": f"sha-256=:{digest}:",
         "Cache-Control": "no-store",
+        "Confidentiality": (await protection_of(tx, caller, found)).value,
         # a partner's upload must never run as a page of ours
         "Content-Disposition": "attachment",
         "X-Content-Type-Options": "nosniff",
@@ -95,14 +112,15 @@ def content_headers(found: Document, of: Content, consent: str | None = None) ->
     }
     if notice := _notice(found):
         headers["Redisclosure-Notice"] = notice
-    if consent:
-        headers["Link"] = f'<{consent}>; rel="describedby"'
+    if basis := await consent_of(tx, caller, found):
+        headers["Link"] = f'<{basis.consent}>; rel="describedby"'
+        headers["Redisclosure-Rule"] = basis.rule
     return headers
 
 
 def validators(headers: dict[str, str]) -> dict[str, str]:
-    """Return the fields that a 304 keeps (RFC 9110 s15.4.5), and the notice."""
-    kept = ("ETag", "Cache-Control", "Redisclosure-Notice")
+    """Return the fields that a 304 keeps (RFC 9110 s15.4.5), and the labels."""
+    kept = ("ETag", "Cache-Control", "Redisclosure-Notice", "Confidentiality")
     return {name: headers[name] for name in kept if name in headers}
 
 
@@ -121,7 +139,9 @@ def _notice(found: Document) -> str | None:
     return domain.redisclosure_notice(DataClass(found.data_class), labels)
 
 
-def _document(found: Document, links: Sequence[Link], newest: Content | None) -> DocumentOut:
+def _document(
+    found: Document, links: Sequence[Link], newest: Content | None, protected: Confidentiality
+) -> DocumentOut:
     return DocumentOut(
         id=found.id,
         version=found.version,
@@ -132,7 +152,7 @@ def _document(found: Document, links: Sequence[Link], newest: Content | None) ->
         title=found.title,
         data_class=found.data_class,
         labels=[Label(label) for label in found.labels],
-        confidentiality=found.confidentiality,
+        confidentiality=protected,
         attached_to=[
             LinkOut(
                 anchor=link.anchor,

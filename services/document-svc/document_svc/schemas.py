@@ -110,6 +110,8 @@ class Part2Out(Out):
 
     redisclosure_notice: Annotated[str | None, classed("envelope")] = None
     redisclosure_consent: Annotated[str | None, classed("envelope")] = None
+    # as-hipaa-permits or by-consent-only (42 CFR 2.33(b))
+    redisclosure_rule: Annotated[str | None, classed("envelope")] = None
 
 
 class ContentWithNotice(ContentOut, Part2Out):

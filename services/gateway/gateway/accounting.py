@@ -110,8 +110,11 @@ class _Series:
         self.last_at = entry["at"]
         self.classes |= set(entry["classes"])
 
-    def told(self, names: Mapping[str, str]) -> dict[str, Any]:
+    def told(self, names: Mapping[str, str], references: Mapping[str, str]) -> dict[str, Any]:
         first = self.first
+        because = sorted({grant["because"] for grant in first["grants"]})
+        ids = {grant.get("id", "") for grant in first["grants"]}
+        written = sorted(references[each] for each in ids & references.keys())
         found: dict[str, Any] = {
             "recipient": recipient(first, names),
             "purpose": first["purpose"],
@@ -120,6 +123,9 @@ class _Series:
                 "entry": first["id"],
                 "at": first["at"],
                 "description": description(first["classes"]),
+                "basis": because,
+                # of the written request, where one is the reason: 164.528(b)(2)(iv)
+                **({"references": written} if written else {}),
             },
             "number": self.number,
             "last_at": self.last_at,
@@ -133,7 +139,12 @@ def recipient(entry: Body, names: Mapping[str, str]) -> dict[str, str]:
 
 
 def accounting(
-    entries: Iterable[Body], names: Mapping[str, str], *, since: datetime, until: datetime
+    entries: Iterable[Body],
+    names: Mapping[str, str],
+    references: Mapping[str, str] = MappingProxyType({}),
+    *,
+    since: datetime,
+    until: datetime,
 ) -> dict[str, Any]:
     """Return the accounting over entries in the order of time (45 CFR 164.528(b)).
 
@@ -151,8 +162,10 @@ def accounting(
         "rule": "45 CFR 164.528",
         "since": since.isoformat(),
         "until": until.isoformat(),
-        "disclosures": [each.told(names) for each in series.values() if not each.exemption],
-        "exempt": [each.told(names) for each in series.values() if each.exemption],
+        "disclosures": [
+            each.told(names, references) for each in series.values() if not each.exemption
+        ],
+        "exempt": [each.told(names, references) for each in series.values() if each.exemption],
     }
 
 

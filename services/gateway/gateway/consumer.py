@@ -2,6 +2,7 @@
 
 person.registered                    note who knows the person
 case.opened, sealed, unsealed        note whose case it is, and whether it is closed to others
+case.changed, closed, reopened       note how confidential it is
 care-team.joined, left               open, end the grants of a member
 referral.requested                   open what is asked for
 referral.accepted                    widen it, open the way back
@@ -32,6 +33,12 @@ async def person_registered(tx: AsyncSession, received: Received) -> None:
 async def case_opened(tx: AsyncSession, received: Received) -> None:
     data = received.data
     await facts.put_case(tx, data["id"], data["custodian_id"], data["person_id"])
+    await case_told(tx, received)
+
+
+async def case_told(tx: AsyncSession, received: Received) -> None:
+    data = received.data
+    await facts.protect_case(tx, data["id"], data.get("confidentiality", "N"))
 
 
 async def case_sealed(tx: AsyncSession, received: Received) -> None:
@@ -86,6 +93,7 @@ def _referral(received: Received) -> grants.Referral:
 HANDLERS: dict[str, Callable[[AsyncSession, Received], Awaitable[None]]] = {
     "org.careloop.person.registered.v1": person_registered,
     "org.careloop.case.opened.v1": case_opened,
+    **{f"org.careloop.case.{verb}.v1": case_told for verb in ("changed", "closed", "reopened")},
     "org.careloop.case.sealed.v1": case_sealed,
     "org.careloop.case.unsealed.v1": case_unsealed,
     "org.careloop.care-team.joined.v1": care_team_joined,

@@ -12,6 +12,7 @@ from svckit.clock import wire
 from svckit.identity import Caller
 from svckit.outbox import Event, record
 
+from gateway import part2
 from gateway.fhir import Directive, restored, single
 from gateway.models import (
     Agreement,
@@ -38,7 +39,7 @@ async def organisation(
     tx: AsyncSession, verb: str, row: Organisation, caller: Caller | None
 ) -> None:
     """Record organisation.registered or organisation.changed."""
-    change = {"kind": row.kind.value, "name": row.name}
+    change = {"kind": row.kind.value, "name": row.name, "part2_program": row.part2_program}
     data = _data(row, row.id, [], f"/v1/organisations/{row.id}", change)
     await _record(tx, f"organisation.{verb}", row.id, data, caller)
 
@@ -77,6 +78,7 @@ async def consent(tx: AsyncSession, verb: str, row: Consent, caller: Caller) -> 
         "directives": [one.stored(row.decided_at) for one in directives_of(row)],
         "decided_at": wire(row.decided_at),
         "active": row.active,
+        "part2": row.legal_basis == part2.LEGAL_BASIS,
     }
     parties = [row.recorded_by_id] if row.recorded_by_id != row.custodian_id else []
     data = _data(row, row.custodian_id, parties, f"/v1/consents/{row.id}", change)

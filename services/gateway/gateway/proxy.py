@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import structlog
 from starlette.types import Receive, Scope, Send
+from svckit import disclosure
 from svckit.errors import CareloopError, Unavailable
 
+from gateway import notices
 from gateway.body import Body, Pace
 from gateway.domain import READING, SERVICES
 from gateway.pool import Pool
@@ -109,6 +111,7 @@ class Proxy:
             kept, internal = _parted(connection.headers)
             if internal:
                 await before(connection.status, internal)
+                kept += notices.of(internal.get(disclosure.HEADER), kept)
             start = {"type": "http.response.start", "status": connection.status, "headers": kept}
             if not connection.complete:
                 await send(start)

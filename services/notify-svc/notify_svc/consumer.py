@@ -45,7 +45,7 @@ async def policy_published(tx: AsyncSession, event: Received) -> None:
         await fanout.tell_since(tx, event.time)
 
 
-def _seal_and_tell(kind: str) -> Handler:
+def _keep_and_tell(kind: str) -> Handler:
     async def apply(tx: AsyncSession, event: Received) -> None:
         await _REPLICA[kind](tx, event)
         await fanout.tell(tx, event)
@@ -59,5 +59,5 @@ HANDLERS: Mapping[str, Handler] = {
     AGREEMENT: agreement_published,
     POLICY: policy_published,
     **{full(kind): tell for kinds in TOLD.values() for kind in kinds},
-    **{kind: _seal_and_tell(kind) for kind in (replica.SEALED, replica.UNSEALED)},
+    **{kind: _keep_and_tell(kind) for kind in replica.OF_CASES},
 }

@@ -161,18 +161,21 @@ class World:
     async def end(self, grant, custodian, person):
         await self.tell("grant.ended", grant, {"custodian_id": custodian.id, "person_id": person})
 
-    async def permit(self, recipient, person, classes):
+    async def permit(self, recipient, person, classes, **more):
         await self.tell(
             "consent.recorded",
             new_id("con"),
             {"custodian_id": recipient.id, "person_id": person},
-            recipient_id=recipient.id,
-            decision="permit",
-            classes=classes,
-            purposes=[PURPOSE[recipient.kind]],
-            valid_from=(now() - timedelta(minutes=1)).isoformat(),
-            valid_to=None,
-            decided_at=now().isoformat(),
+            **{
+                "recipient_id": recipient.id,
+                "decision": "permit",
+                "classes": classes,
+                "purposes": [PURPOSE[recipient.kind]],
+                "valid_from": (now() - timedelta(minutes=1)).isoformat(),
+                "valid_to": None,
+                "decided_at": now().isoformat(),
+                **more,
+            },
         )
 
     async def referral(self, verb, case, requester, recipient, *, referral=None, need=None, **more):

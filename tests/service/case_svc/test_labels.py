@@ -55,6 +55,18 @@ async def test_a_case_protects_all_that_is_in_it(world, clinic):
     assert (await partner.get(path)).status_code == 200
 
 
+async def test_a_row_shows_how_confidential_it_is_with_its_case(world, clinic):
+    case = await world.case(clinic, confidentiality="R")
+    path = f"/v1/cases/{case['id']}"
+    note = await clinic.make(f"{path}/notes", kind="contact", text="x")
+    need = await clinic.make(f"{path}/needs", category="stress", confidentiality="V")
+    assert (note["confidentiality"], need["confidentiality"]) == ("R", "V")
+    for kind, row, level in (("notes", note, "R"), ("needs", need, "V")):
+        assert (await clinic.read(f"{path}/{kind}/{row['id']}"))["confidentiality"] == level
+        (listed,) = (await clinic.read(f"{path}/{kind}"))["items"]
+        assert listed["confidentiality"] == level
+
+
 async def test_labelling_a_note_takes_effect_at_once_also_on_what_was_told(world, clinic, pantry):
     case = await world.case(clinic)
     path = f"/v1/cases/{case['id']}"

@@ -90,3 +90,57 @@ async def test_without_a_permit_nothing_leaves_and_nothing_is_said(world, clinic
         answer = await other.get(f"{labelled['path']}/{kind}")
         assert PART2_NOTICE not in answer.text
         assert labelled["notes"][0]["id"] not in answer.text
+
+
+async def test_a_programs_records_leave_under_a_permit_in_the_name_of_the_law_alone(
+    world, clinic, labelled
+):
+    other = await reader(world, clinic, labelled)
+    person, path = labelled["person_id"], f"{labelled['path']}/notes/{labelled['notes'][0]['id']}"
+    assert (await other.get(path)).status_code == 200
+    about = {"custodian_id": clinic.id}
+    program = {"kind": "clinic", "name": "x", "part2_program": True}
+    await world.tell("organisation.changed", clinic.id, about, **program)
+    assert (await other.get(path)).status_code == 404
+    rows = await other.read(f"{labelled['path']}/notes")
+    assert [row["id"] for row in rows["items"]] == [labelled["notes"][1]["id"]]
+    await world.permit(other, person, ["substance-use"], part2=True)
+    assert (await other.read(path))["redisclosure_rule"] == "by-consent-only"
+    # a later word of another law changes nothing
+    await world.permit(other, person, ["substance-use"])
+    first = (await other.read(path))["redisclosure_consent"]
+    single = ["TREAT", "HPAYMT", "HOPERAT"]
+    await world.permit(other, person, ["substance-use"], part2=True, purposes=single)
+    found = await other.read(path)
+    assert found["redisclosure_rule"] == "as-hipaa-permits"
+    assert found["redisclosure_consent"] != first
+
+
+async def test_a_permit_of_one_case_lets_out_no_other(world, clinic, labelled):
+    other = world.partner("clinic")
+    person = labelled["person_id"]
+    await world.grant(clinic, other, person, SEES)
+    second = await world.case(clinic, person)
+    note = await clinic.make(
+        f"/v1/cases/{second['id']}/notes", kind="coordination", text="x", labels=["SUD"]
+    )
+    await world.permit(
+        other, person, ["substance-use"], directives=[_of_case(other, labelled["id"])]
+    )
+    first = f"{labelled['path']}/notes/{labelled['notes'][0]['id']}"
+    assert (await other.get(first)).status_code == 200
+    assert (await other.get(f"/v1/cases/{second['id']}/notes/{note['id']}")).status_code == 404
+
+
+def _of_case(recipient, case_id):
+    return {
+        "decision": "permit",
+        "depth": 0,
+        "recipient_id": recipient.id,
+        "purposes": ["TREAT"],
+        "classes": ["substance-use"],
+        "confidentiality": "V",
+        "case_id": case_id,
+        "valid_from": "2026-01-01T00:00:00Z",
+        "valid_to": None,
+    }

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 from svckit.ids import new_id
 
+from tests.fhir_consents import actor, consent, label, of_class, of_type, reason
 from tests.gateway import Gateway, Partner
-from tests.unit.gateway.test_fhir_consent import actor, consent, label, of_class, of_type, reason
 
 FHIR = "application/fhir+json"
 DRAFTS = "/v1/agreements/drafts"

@@ -120,6 +120,23 @@ def test_an_entry_that_no_period_seals_yet_has_no_proof(gateway: Gateway) -> Non
     (entry,) = items(gateway.clinic, "/v1/ledger/entries", person_id=told.person_id)
     answer = gateway.clinic.get(f"/v1/ledger/entries/{entry['id']}/proof")
     assert (answer.status_code, answer.json()["code"]) == (409, "not-sealed-yet")
+    # whoever does not want to wait has it sealed
+    checkpoint = gateway.clinic.post("/v1/ledger/periods", None)
+    assert checkpoint.status_code == 200, checkpoint.text
+    proof = gateway.clinic.get(f"/v1/ledger/entries/{entry['id']}/proof").json()
+    assert (proof["entry"], proof["period"]) == (entry["body"], checkpoint.json()["number"])
+    again = gateway.pantry.post("/v1/ledger/periods", None).json()
+    assert again["number"] == checkpoint.json()["number"], "there is nothing new"
+
+
+def test_a_custodians_export_holds_what_was_entered_a_moment_ago(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    told = Disclosed("case", gateway.clinic.organisation_id, new_id("per"), 4)
+    read(gateway.payer, told)
+    lines = exported(gateway.clinic, tmp_path / "part.ndjson")
+    assert any(line.get("person") == told.person_id for line in lines)
+    assert not verify(tmp_path / "part.ndjson").faults
 
 
 def test_without_the_scope_there_is_no_ledger(gateway: Gateway) -> None:

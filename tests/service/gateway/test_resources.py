@@ -69,7 +69,7 @@ def test_an_organisation_is_registered_and_announced(gateway: Gateway) -> None:
     assert answer.headers["location"] == f"/v1/organisations/{row['id']}"
     (event,) = outbox(gateway, row["id"])
     assert event["type"] == "org.careloop.organisation.registered.v1"
-    assert event["change"] == {"kind": "clinic", "name": "North"}
+    assert event["change"] == {"kind": "clinic", "name": "North", "part2_program": False}
     assert gateway.clinic.get(f"/v1/organisations/{row['id']}").json()["name"] == "North"
     audited = gateway.sql("SELECT action FROM audit WHERE resource = $1", row["id"])
     assert [entry["action"] for entry in audited] == ["organisation.register"]

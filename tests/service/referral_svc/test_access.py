@@ -181,3 +181,19 @@ async def test_ids_of_any_shape_are_404(world):
     for referral in (new_id("ref"), "ref_1", "x", "%00", "1' OR '1'='1"):
         answer = await world.at_clinic.get(f"/v1/referrals/{referral}")
         assert answer.status_code in (404, 422), (referral, answer.text)
+
+
+async def test_a_confidential_case_protects_its_referrals_from_all_but_the_parties(world):
+    referral = await world.refer()
+    path, third = f"/v1/referrals/{referral['id']}", await world.organisation("coordinator")
+    await world.grant(third, ["coordination", "needs", "outcome"])
+    assert (await world.client(third).get(path)).status_code == 200
+    about = {"custodian_id": world.clinic, "person_id": world.person, "case_id": world.case}
+    await world.tell("case.changed", world.case, **about, confidentiality="R")
+    client = world.client(third)
+    assert (await client.get(path)).status_code == 404
+    assert (await client.get("/v1/referrals")).json()["items"] == []
+    assert (await client.get("/v1/referrals/count")).json()["count"] == 0
+    assert (await world.at_clinic.get(path)).status_code == 200
+    await world.tell("case.closed", world.case, **about, confidentiality="N")
+    assert (await client.get(path)).status_code == 200

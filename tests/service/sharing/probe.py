@@ -19,6 +19,7 @@ probe = Table(
     Column("required", Integer, nullable=False),
 )
 
+FACTS = (tables.organisation, tables.agreement, tables.grant, tables.consent, tables.seal)
 NAMED = ("id", "custodian_id", "person_id", "case_id", "referral_id", "confidentiality")
 
 
@@ -30,13 +31,17 @@ async def create(database):
 
 async def analyze(tx):
     """Let the planner know what was loaded."""
-    for table in (tables.agreement, tables.grant, tables.consent, tables.seal, probe):
+    for table in (*FACTS, probe):
         await tx.execute(text(f"ANALYZE {table.name}"))
 
 
 async def load(tx, world):
-    for table in (tables.agreement, tables.grant, tables.consent, tables.seal, probe):
+    for table in (*FACTS, probe):
         await tx.execute(delete(table))
+    programs = [
+        {"id": one, "kind": "clinic", "name": one, "part2_program": True} for one in worlds.PROGRAMS
+    ]
+    await tx.execute(insert(tables.organisation), programs)
     for table, records in (
         (tables.agreement, world.agreements),
         (tables.grant, world.grants),

@@ -32,6 +32,9 @@ async def test_sql_sees_what_the_vector_says(db, vector):
         for name in ("agreement", "grant", "consent"):
             for record in vector[f"{name}s"]:
                 await connection.execute(insert(getattr(tables, name)).values(worlds.coded(record)))
+        for program in vector.get("programs", []):
+            known = {"id": program, "kind": "clinic", "name": "A program", "part2_program": True}
+            await connection.execute(insert(tables.organisation).values(known))
         for record in vector.get("seals", []):
             await connection.execute(insert(tables.seal).values(record))
         confidentiality = row.get("confidentiality")

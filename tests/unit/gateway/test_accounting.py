@@ -64,9 +64,21 @@ def test_repeated_disclosures_are_the_first_in_full_their_number_and_the_last_da
         "entry": "led_1",
         "at": "2025-01-02T10:00:00.000000Z",
         "description": "clinical information",
+        "basis": ["legal"],
     }
     assert line["last_at"] == "2025-09-10T10:00:00.000000Z"
     assert line["description"] == "clinical information; what came of the help"
+
+
+def test_a_disclosure_by_law_names_what_it_follows():
+    asked = entry(1, "2025-01-02", "org_b", "PUBHLTH", "clinical") | {
+        "grants": [{"id": "grt_1", "because": "legal"}, {"id": "grt_2", "because": "consent"}]
+    }
+    found = accounting.accounting(
+        [asked], NAMES, {"grt_1": "Order 7", "grt_9": "Order 8"}, since=SINCE, until=UNTIL
+    )
+    first = found["disclosures"][0]["first"]
+    assert (first["basis"], first["references"]) == (["consent", "legal"], ["Order 7"])
 
 
 def test_what_the_rule_leaves_out_is_there_with_its_exemption(report):

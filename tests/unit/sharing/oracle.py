@@ -8,6 +8,8 @@ CLASSES = {
     *("identity", "contact", "coordination", "needs", "plan", "clinical"),
     *("behavioral", "substance-use", "safety", "notes", "financial", "outcome"),
 }
+# the Part 2 programs among the organisations, unless others are given
+PROGRAMS = {"org_program"}
 PARENT = {
     "COC": "TREAT",
     "ETREAT": "TREAT",
@@ -55,7 +57,16 @@ def in_period(record, now):
     return record["valid_to"] is None or now < record["valid_to"]
 
 
-def word_on(name, consents, reader, row, now):
+def speaks_of(name, consent, row, programs):
+    """Whether a directive says anything of the class: of Part 2 records only some permits do."""
+    if name not in consent["classes"]:
+        return False
+    if consent["decision"] == "deny" or name != "substance-use":
+        return True
+    return row["custodian_id"] not in programs or consent.get("part2", False)
+
+
+def word_on(name, consents, reader, row, now, programs):  # noqa: PLR0917
     """The person's newest word on one class: "permit", "deny" or None."""
     heard = []
     for consent in consents:
@@ -69,7 +80,10 @@ def word_on(name, consents, reader, row, now):
             consent.get("confidentiality", "V")
         ):
             continue
-        if name in consent["classes"]:
+        case = consent.get("case_id")
+        if case is not None and case != row["case_id"]:
+            continue
+        if speaks_of(name, consent, row, programs):
             heard.append(consent)
     if not heard:
         return None
@@ -136,7 +150,7 @@ def holds(grant, agreements, reader, row, now):  # noqa: PLR0911 - the page, lin
     return in_period(agreement, now) and covers(agreement["purposes"], reader["purpose"])
 
 
-def sees(reader, row, agreements, grants, consents, *, seals=(), now):
+def sees(reader, row, agreements, grants, consents, *, seals=(), now, programs=PROGRAMS):
     """The set of class names the reader sees of the row."""
     if row["custodian_id"] == reader["organisation_id"]:
         return CLASSES
@@ -157,7 +171,7 @@ def sees(reader, row, agreements, grants, consents, *, seals=(), now):
             if grant["basis"] == "emergency":
                 seen.add(name)
                 continue
-            word = word_on(name, consents, reader, row, now)
+            word = word_on(name, consents, reader, row, now, programs)
             if word == "deny":
                 continue
             needs_permit = name in agreement["consent_classes"] or name == "substance-use"

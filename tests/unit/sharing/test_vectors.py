@@ -11,7 +11,8 @@ def test_the_evaluator_sees_what_the_vector_says(vector):
         vector["agreements"], vector["grants"], vector["consents"], vector.get("seals", [])
     )
     reader = worlds.as_reader(vector["reader"])
-    decision = evaluate(facts, reader, worlds.as_row(vector["row"]), at=vector["at"])
+    row = worlds.as_row(vector["row"], vector.get("programs", []))
+    decision = evaluate(facts, reader, row, at=vector["at"])
     assert names_of(decision.mask) == vector["sees"]
 
 
@@ -26,6 +27,7 @@ def test_the_oracle_sees_what_the_vector_says(vector):
         vector["consents"],
         seals=vector.get("seals", []),
         now=vector["at"],
+        programs=vector.get("programs", []),
     )
     assert seen == set(vector["sees"])
 

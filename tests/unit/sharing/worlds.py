@@ -12,6 +12,8 @@ PAST = NOW - timedelta(days=30)
 FUTURE = NOW + timedelta(days=30)
 
 EVERYTHING = list(NAMES)
+# the Part 2 programs among the organisations, unless others are given
+PROGRAMS = frozenset({"org_program"})
 ROOTS = ["TREAT", "HPAYMT", "HOPERAT"]
 
 
@@ -64,6 +66,8 @@ def consent(record_id, person_id, decision, **more):
         "active": True,
         "depth": 0,
         "confidentiality": "V",
+        "case_id": None,
+        "part2": False,
         **more,
     }
 
@@ -116,11 +120,12 @@ def as_facts(agreements, grants, consents, seals=()):
     )
 
 
-def as_row(plain):
+def as_row(plain, programs=PROGRAMS):
     values = {name: value for name, value in plain.items() if name != "id"}
     if "confidentiality" in values:
         values["confidentiality"] = rank(values["confidentiality"])
-    return Row(**{**values, "parties": tuple(values.get("parties", ()))})
+    program = plain["custodian_id"] if plain["custodian_id"] in programs else None
+    return Row(**{**values, "parties": tuple(values.get("parties", ())), "program": program})
 
 
 def as_reader(plain):

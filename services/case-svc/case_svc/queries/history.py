@@ -33,6 +33,7 @@ from sqlalchemy.sql.selectable import LateralFromClause
 from svckit.errors import FieldError, Invalid
 from svckit.identity import Caller
 
+from case_svc.domain.cases import Confidentiality
 from case_svc.domain.needs import NeedStatus
 from case_svc.domain.plan import GoalStatus
 from case_svc.domain.tasks import OPEN
@@ -249,7 +250,7 @@ def _visible(reader: Reader, model: type[InCase], *what: Any) -> Select[Any]:
         func.coalesce(cast(_state(model, "classes"), Integer), 0)
     )
     return (
-        select(*what, seen.c.mask, CaseFile.person_id)
+        select(*what, seen.c.mask, CaseFile.person_id, CaseFile.confidentiality)
         .select_from(model)
         .join(CaseFile, CaseFile.id == model.case_id)
         .outerjoin(_PAST[CaseFile.__tablename__], true())
@@ -265,19 +266,24 @@ def _is_lost(model: type[Versioned]) -> ColumnElement[bool]:
     return func.coalesce(written, model.updated_at) > _AT
 
 
-def _then(
-    row: Kept, state: dict[str, Any] | None, is_lost: object, mask: int, person_id: str
+def _then(  # noqa: PLR0917  # the columns of a statement, in their order
+    row: Kept,
+    state: dict[str, Any] | None,
+    is_lost: object,
+    mask: int,
+    person_id: str,
+    protected: Confidentiality = Confidentiality.UNRESTRICTED,
 ) -> Seen[Kept]:
     if is_lost:
         raise NotKept
     if state is None:
-        return Seen(row, mask, person_id)
+        return Seen(row, mask, person_id, protected)
     columns = type(row).__table__.columns.keys()
     was = type(row)(**{name: value for name, value in state.items() if name in columns})
     if isinstance(was, InCase) and isinstance(row, InCase):
         # what makes it a Part 2 record now, made it one then
         was.classes |= row.classes
-    return Seen(was, mask, person_id)
+    return Seen(was, mask, person_id, protected)
 
 
 def _stay(stay: CasePhase, as_of: datetime) -> CasePhase:

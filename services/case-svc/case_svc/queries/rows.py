@@ -166,7 +166,7 @@ def _one(reader: Reader, model: Any) -> Select[Any]:
 def _visible(reader: Reader, model: Any) -> Select[Any]:
     seen = sql.lateral(row_mask(reader, model))
     return (
-        select(model, seen.c.mask, CaseFile.person_id)
+        select(model, seen.c.mask, CaseFile.person_id, CaseFile.confidentiality)
         .join(CaseFile, CaseFile.id == model.case_id)
         .join(seen, true())
         .where(shows_row(seen.c.mask, model))

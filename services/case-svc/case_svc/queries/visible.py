@@ -45,11 +45,15 @@ _PROTECTED: dict[str, ColumnElement[int]] = {
 
 
 class Seen(NamedTuple, Generic[T]):
-    """A row with the mask of what the caller sees of it; of a row of a case, whom it is about."""
+    """A row with the mask of what the caller sees of it.
+
+    Of a row of a case also whom it is about, and how confidential the case is.
+    """
 
     row: T
     mask: int
     person_id: str | None = None
+    protected: Confidentiality = Confidentiality.UNRESTRICTED
 
 
 def found(row: Row | None) -> Row:

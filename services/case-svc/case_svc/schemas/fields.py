@@ -54,6 +54,8 @@ class Part2Out(Out):
 
     redisclosure_notice: Envelope[str | None] = None
     redisclosure_consent: Envelope[str | None] = None
+    # as-hipaa-permits or by-consent-only (42 CFR 2.33(b))
+    redisclosure_rule: Envelope[str | None] = None
 
 
 class InCaseOut(RowOut, Part2Out):

@@ -42,12 +42,8 @@ class Asked:
         """Return the classes that every reader of the row needs."""
         return int(mask_of(fields.required(self.resource)) | _labelled(self.labels))
 
-    def as_row(self) -> sharing.Row:
-        return sharing.Row(
-            *self.row,
-            about_person=self.row.case_id is None,
-            confidentiality=rank(self.confidentiality),
-        )
+    def as_row(self, world: facts.World) -> sharing.Row:
+        return world.row(self.row, rank(self.confidentiality))
 
 
 def _labelled(labels: Collection[str]) -> DataClass:
@@ -72,7 +68,7 @@ async def why(
         raise NotFound
     recipient = await queries.get_organisation(tx, recipient_id)
     world = await _around(tx, asked.row)
-    at, row = now(), asked.as_row()
+    at, row = now(), asked.as_row(world)
     known = world.facts(recipient_id, *asked.row)
     codes = [purpose] if purpose else _purposes(recipient.kind)
     found = [
@@ -106,7 +102,7 @@ async def who(tx: AsyncSession, caller: Caller, asked: Asked) -> list[dict[str, 
     for recipient_id in (asked.row.custodian_id, *candidates):
         reader = sharing.Organisation(recipient_id, world.kinds[recipient_id])
         known = world.facts(recipient_id, *asked.row)
-        views = who_can_see(asked.as_row(), known, [reader], at=now(), required=asked.required)
+        views = who_can_see(asked.as_row(world), known, [reader], at=now(), required=asked.required)
         found += [
             {
                 "organisation_id": view.reader.organisation_id,
@@ -166,7 +162,7 @@ async def preview(
             await tx.flush()
         world = await _around(tx, row)
     known = world.facts(recipient_id, *row)
-    asked = Asked(row, "case" if row.case_id else "person").as_row()
+    asked = Asked(row, "case" if row.case_id else "person").as_row(world)
     return [
         (code, sharing.evaluate(known, reader, asked, at=now()).mask)
         for code in _purposes(recipient.kind)

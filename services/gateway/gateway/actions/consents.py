@@ -14,11 +14,12 @@ from svckit.idempotency import check_version
 from svckit.identity import Caller
 from svckit.ids import new_id
 
-from gateway import events, queries
+from gateway import events, part2, queries
 from gateway.actions import grants
 from gateway.domain import Basis, ConsentWithdrawn, Decision
 from gateway.fhir import Directive, Read, Reference, named_recipients, single
 from gateway.models import Consent, Person
+from gateway.queries import facts
 from gateway.schemas import ConsentIn
 
 _POLL_S = 0.05
@@ -45,12 +46,17 @@ async def record(tx: AsyncSession, caller: Caller, body: ConsentIn) -> Consent:
     at = now()
     decided_at, starts = body.decided_at or at, body.valid_from or at
     reach = (body.purposes, body.classes, starts, body.valid_to)
+    said = (single(body.decision.value, body.recipient_id, *reach),)
+    if body.legal_basis:
+        part2.check(said, dated=body.decided_at is not None, signed=body.signed_by is not None)
     consent = Decided(
         person=Reference(body.person_id, "#/person_id"),
         decided_at=decided_at,
         decided_pointer="#/decided_at",
-        directives=(single(body.decision.value, body.recipient_id, *reach),),
+        directives=said,
         recipients=(Reference(body.recipient_id, "#/recipient_id"),) if body.recipient_id else (),
+        legal_basis=body.legal_basis,
+        signed_by=body.signed_by,
     )
     return await _record(tx, caller, consent, at)
 
@@ -67,6 +73,8 @@ async def import_fhir(
         directives=found.directives,
         recipients=found.recipients,
         custodians=found.custodians,
+        cases=found.cases,
+        legal_basis=found.legal_basis,
         active=found.status == "active",
         source=resource,
     )
@@ -83,6 +91,9 @@ class Decided:
     directives: tuple[Directive, ...]
     recipients: tuple[Reference, ...] = ()
     custodians: tuple[Reference, ...] = ()
+    cases: tuple[Reference, ...] = ()
+    legal_basis: str | None = None
+    signed_by: str | None = None
     active: bool = True
     source: dict[str, Any] | None = None
 
@@ -103,6 +114,8 @@ async def _record(tx: AsyncSession, caller: Caller, decided: Decided, at: dateti
         valid_to=first.valid_to,
         directives=[one.stored(decided.decided_at) for one in decided.directives],
         recipients=named_recipients(decided.directives),
+        legal_basis=decided.legal_basis,
+        signed_by=decided.signed_by,
         source=decided.source,
         decided_at=decided.decided_at,
         active=decided.active,
@@ -130,6 +143,9 @@ async def _checked(tx: AsyncSession, caller: Caller, decided: Decided, at: datet
         if named.id != person.custodian_id:
             detail = "A consent here is about what the person's custodian keeps."
             raise _fault(named.pointer, "other-custodian", detail)
+    for named in decided.cases:
+        if not await facts.is_case_of(tx, named.id, person.id):
+            raise _fault(named.pointer, "unknown-case", "There is no such case of the person.")
     if decided.decided_at > at:
         detail = "A decision cannot be recorded beforehand."
         raise _fault(decided.decided_pointer, "in-the-future", detail)

@@ -18,7 +18,7 @@ from sharing.classes import names_of
 from sharing.difference import Change
 
 from gateway.domain import OrganisationKind, digest
-from gateway.queries.facts import World
+from gateway.queries.facts import Named, World
 
 SAMPLE = 20
 # how many decisions are made before other requests get their turn: 10 take about 2 ms
@@ -110,12 +110,7 @@ def decide(
     reader = sharing.Organisation(
         relation.recipient_id, world.kinds[relation.recipient_id], relation.purpose
     )
-    row = sharing.Row(
-        relation.custodian_id,
-        relation.person_id,
-        relation.case_id,
-        about_person=relation.case_id is None,
-    )
+    row = world.row(Named(relation.custodian_id, relation.person_id, relation.case_id))
     known = world.facts(*_key(relation))
     return sharing.evaluate(known, reader, row, at=at, rule=rule)
 

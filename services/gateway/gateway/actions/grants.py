@@ -98,6 +98,8 @@ async def permitted(tx: AsyncSession, consent: Consent, at: datetime) -> None:
             Basis.CONSENT,
             consent.id,
             consent.person_id,
+            # one case for all permits of a recipient, or none: see `fhir.consent`
+            permits[0].case_id,
             purposes=sorted({code for one in permits for code in one.purposes}),
             valid_to=None if None in ends else max(filter(None, ends)),
         )

@@ -15,7 +15,12 @@ from gateway.schemas import OrganisationIn, OrganisationPatch
 async def register(tx: AsyncSession, caller: Caller, body: OrganisationIn) -> Organisation:
     """Take an organisation into the network."""
     row = Organisation(
-        id=new_id("org"), kind=body.kind, name=body.name, version=1, created_at=now()
+        id=new_id("org"),
+        kind=body.kind,
+        name=body.name,
+        part2_program=body.part2_program,
+        version=1,
+        created_at=now(),
     )
     tx.add(row)
     await tx.flush()
@@ -27,10 +32,11 @@ async def register(tx: AsyncSession, caller: Caller, body: OrganisationIn) -> Or
 async def change(
     tx: AsyncSession, caller: Caller, organisation_id: str, expected: int, body: OrganisationPatch
 ) -> Organisation:
-    """Rename an organisation. Raises NotFound, PreconditionFailed."""
+    """Rename an organisation, or say whether it is a Part 2 program. Raises NotFound, PreconditionFailed."""
     row = await queries.get_organisation(tx, organisation_id, lock=True)
     check_version(row.version, expected)
-    row.name = body.name
+    for name, value in body.model_dump(exclude_none=True).items():
+        setattr(row, name, value)
     row.version += 1
     await tx.flush()
     await events.organisation(tx, "changed", row, caller)

@@ -5,7 +5,7 @@ that the reader sees, and for a case's custodian also what others filed with it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from svckit.identity import Caller
 from gateway import queries
 from gateway.actions import fields
 from gateway.queries import facts
-from gateway.queries.facts import World
+from gateway.queries.facts import Named, World
 
 # outcomes beside those of the rule
 FILED, CASE_HIDDEN, NOT_A_PARTY, NOT_SHARED = "filed", "case-hidden", "not-a-party", "not-shared"
@@ -167,12 +167,11 @@ class _Way(NamedTuple):
 def _explained(
     world: World, reader: sharing.Organisation, row: Described, way: Way, at: datetime
 ) -> _Way:
-    as_row = sharing.Row(
-        row.custodian_id,
-        row.person_id,
-        way.case_id,
+    named = Named(row.custodian_id, row.person_id, way.case_id)
+    as_row = replace(
+        world.row(named, rank(row.confidentiality)),
+        about_person=False,
         referral_id=way.referral_id,
-        confidentiality=rank(row.confidentiality),
         parties=row.parties,
     )
     known = world.facts(reader.organisation_id, row.custodian_id, row.person_id, way.case_id)
@@ -196,12 +195,8 @@ def _sees_case(world: World, reader: sharing.Organisation, row: Described, at: d
     within = row.within
     if within is None:
         return True
-    as_row = sharing.Row(
-        within.custodian_id,
-        row.person_id,
-        within.case_id,
-        confidentiality=rank(within.confidentiality),
-    )
+    named = Named(within.custodian_id, row.person_id, within.case_id)
+    as_row = world.row(named, rank(within.confidentiality))
     known = world.facts(reader.organisation_id, within.custodian_id, row.person_id, within.case_id)
     mask = sharing.evaluate(known, reader, as_row, at=at).mask
     return fields.shown_any("case", names_of(mask))

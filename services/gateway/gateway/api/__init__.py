@@ -14,6 +14,7 @@ from gateway.api import (
     organisations,
     policies,
     registrations,
+    suspensions,
 )
 
 ROUTERS = (
@@ -32,4 +33,5 @@ ROUTERS = (
     access.router,
     policies.router,
     ledger.router,
+    suspensions.router,
 )

@@ -102,6 +102,8 @@ def _resource(row: Consent) -> dict[str, Any]:
         active=row.active,
         directives=events.directives_of(row),
         source=row.source,
+        legal_basis=row.legal_basis,
+        signed_by=row.signed_by,
     )
 
 

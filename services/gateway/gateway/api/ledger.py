@@ -1,5 +1,6 @@
 """/v1/ledger: who was told what of one's own persons, with proofs. Nobody sees others' entries."""
 
+import time
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -82,7 +83,9 @@ async def prove_entry(entry_id: EntryId, caller: MayRead, session: Read) -> Resp
     entry = await queries.get_entry(session, caller, entry_id)
     found = await sealing.inclusion(session, entry)
     if found is None:
-        raise NotSealedYet("The entry is sealed with the next period; try again.")
+        raise NotSealedYet(
+            "The entry is sealed within a minute, or now by POST /v1/ledger/periods."
+        )
     _note(entry)
     return _json(found)
 
@@ -95,6 +98,18 @@ async def list_periods(caller: MayRead, session: Read, page: Paging) -> Response
     return page.reply(
         caller.organisation_id, rows, key=lambda row: [row.number], present=_shown_period
     )
+
+
+@router.post("/periods", response_model=PeriodOut, responses=PROBLEMS)
+async def seal_now(request: Request, _: MayRead) -> Response:
+    """Seal what is not sealed yet, and return the newest period: a checkpoint. Safe to repeat."""
+    state = request.app.state
+    ring = state.verify.keys
+    async with state.db.begin() as tx:
+        period = await sealing.checkpoint(tx, lambda: ring.access.signing(time.time()))
+        if period is None:
+            raise NotFound
+        return _json(_shown_period(period))
 
 
 @router.get("/periods/{number}", response_model=PeriodOut, responses=PROBLEMS)

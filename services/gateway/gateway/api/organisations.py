@@ -39,7 +39,7 @@ async def get_organisation(organisation_id: str, _: MayRead, session: Read) -> R
 async def change_organisation(
     organisation_id: str, body: OrganisationPatch, caller: Admin, cmd: Change
 ) -> Response:
-    """Rename an organisation."""
+    """Rename an organisation, or say whether it is a Part 2 program."""
     return await cmd.run(
         caller,
         lambda tx: organisations.change(tx, caller, organisation_id, cmd.expected, body),

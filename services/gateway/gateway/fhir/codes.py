@@ -20,6 +20,7 @@ PROFILE = "http://hl7.org/fhir/StructureDefinition/"
 DATA_CLASS = "urn:careloop:data-class"
 ORGANISATION = "urn:careloop:organisation"
 PERSON = "urn:careloop:person"
+CASE = "urn:careloop:case"
 POLICY = "urn:careloop:policy:sharing"
 
 STATUSES = ("draft", "proposed", "active", "rejected", "inactive", "entered-in-error")
@@ -33,6 +34,9 @@ STANCES = {
 }
 RECIPIENTS = frozenset({"PRCP", "IRCP"})
 CUSTODIAN = "CST"
+# a case with all that is under it; `instance` would be the case alone, without it
+RELATED = frozenset({"related", "dependents"})
+MEANINGS = RELATED | {"instance", "authoredby"}
 READS = frozenset({"access", "disclose"})
 ACTIONS = READS | {"use"}
 WRITES = frozenset({"collect", "correct"})

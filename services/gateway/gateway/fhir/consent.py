@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 from svckit.ids import is_id
 
+from gateway import part2
 from gateway.fhir import codes
 from gateway.fhir.directive import Directive
 from gateway.fhir.provision import EVERYTHING, Reach, reaches_of
 from gateway.fhir.reading import Faults, Node, codings, instant
 
 Decision = Literal["permit", "deny"]
-_PREFIX = {"Patient": "per", "Organization": "org"}
+_PREFIX = {"Patient": "per", "Organization": "org", "EpisodeOfCare": "cas"}
 _DEEPEST = 10
 _MOST = 200
 # says nothing about who may see what; kept with the consent and given back
@@ -47,6 +48,8 @@ class Read:
     directives: tuple[Directive, ...]
     recipients: tuple[Reference, ...]
     custodians: tuple[Reference, ...]
+    cases: tuple[Reference, ...] = ()
+    legal_basis: str | None = None
 
 
 def read(resource: Any) -> Read:
@@ -65,6 +68,8 @@ def read(resource: Any) -> Read:
     decided_at = instant(root.take("dateTime"))
     found = _Compiler(faults)
     found.compile(root)
+    if found.part2:
+        _written_for_part2(root, found)
     root.finish(*_KEPT)
     faults.raise_if_any()
     assert person is not None
@@ -75,6 +80,8 @@ def read(resource: Any) -> Read:
         directives=tuple(sorted(found.directives, key=lambda one: one.depth)),
         recipients=tuple(found.recipients),
         custodians=tuple(found.custodians),
+        cases=tuple(found.cases),
+        legal_basis=part2.LEGAL_BASIS if found.part2 else None,
     )
 
 
@@ -104,6 +111,27 @@ def _person(root: Node) -> Reference | None:
     return Reference(found, patient.pointer) if found else None
 
 
+def _written_for_part2(root: Node, found: "_Compiler") -> None:
+    """What 42 CFR 2.31(a) asks of a written consent, as far as the resource can show it."""
+    if not (root.value.get("organization") or found.custodians):
+        detail = "Name who may disclose: organization, or an actor CST (42 CFR 2.31)."
+        root.at("#/organization").fault("part2-discloser", detail)
+    verified = any(
+        isinstance(each, dict) and each.get("verified") is True
+        for each in _listed(root.value.get("verification"))
+    )
+    signatures = ("performer", "sourceAttachment", "sourceReference")
+    signed = verified or any(root.value.get(name) for name in signatures)
+    dated = root.value.get("dateTime") is not None
+    for pointer, code, detail in part2.lacking(found.directives, dated=dated, signed=signed):
+        place = {"#/decided_at": "#/dateTime", "#/signed_by": "#/performer"}
+        root.at(place.get(pointer, "#/provision")).fault(code, detail)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _reference(node: Node, kind: str, system: str) -> str | None:
     """Return our id that a Reference names, by `kind/id` or by an identifier of our system."""
     literal, identifier = node.text("reference"), node.take("identifier")
@@ -131,6 +159,8 @@ class _Compiler:
         self.directives: list[Directive] = []
         self.recipients: list[Reference] = []
         self.custodians: list[Reference] = []
+        self.cases: list[Reference] = []
+        self.part2 = False
 
     def compile(self, root: Node) -> None:
         stance = self._stance(root)
@@ -145,6 +175,7 @@ class _Compiler:
             self._walk(provision, kind, 1, [EVERYTHING])
         else:
             self._walk(provision, kind or stance or "deny", 0, [EVERYTHING])
+        self._check_cases(provision or root)
 
     def _stance(self, root: Node) -> Decision | None:
         rule = root.take("policyRule")
@@ -156,6 +187,8 @@ class _Compiler:
                 found = "permit" if codes.STANCES[code] == "permit" else "deny"
                 if code == "EMRGONLY":
                     self._say(rule, "permit", 1, [Reach(purposes=codes.purposes_under("ETREAT"))])
+            elif system == codes.ACT_CODE and code == part2.LEGAL_BASIS:
+                self.part2 = True
             elif system == codes.ACT_CODE:
                 coding.fault("unsupported", "The base stance of this policy is not defined.")
         return found
@@ -170,7 +203,7 @@ class _Compiler:
         if depth > _DEEPEST:
             node.fault("too-deep", f"Provisions may be nested {_DEEPEST} deep.")
             return
-        criteria = list(reaches_of(node, kind, self._organisation))
+        criteria = list(reaches_of(node, kind, self._organisation, self._case))
         reaches = [both for one in above for other in criteria if (both := one.within(other))]
         if not reaches:
             node.fault("never-applies", "Nothing lies within this provision and those above it.")
@@ -192,6 +225,19 @@ class _Compiler:
             known = self.custodians if role == codes.CUSTODIAN else self.recipients
             known.append(Reference(found, named.pointer))
         return found
+
+    def _case(self, named: Node) -> str | None:
+        found = _reference(named, "EpisodeOfCare", codes.CASE)
+        if found:
+            self.cases.append(Reference(found, named.pointer))
+        return found
+
+    def _check_cases(self, place: Node) -> None:
+        """A recipient is granted one case or all of them, by one consent."""
+        permits = [one for one in self.directives if one.decision == "permit" and one.recipient_id]
+        for recipient_id in {one.recipient_id for one in permits}:
+            if len({one.case_id for one in permits if one.recipient_id == recipient_id}) > 1:
+                place.fault("unsupported", "Permit a recipient one case by one consent, or all.")
 
     def _say(self, node: Node, kind: Decision, depth: int, reaches: list[Reach]) -> None:
         for reach in reaches:

@@ -16,7 +16,7 @@ class Directive:
     """What is said of whoever it reaches; the deepest that reaches decides, at equal depth the deny.
 
     `recipient_id` None reaches whoever asks, `confidentiality` is the highest rank of a row that it
-    reaches, `valid_from` None holds since the consent was decided.
+    reaches, `valid_from` None holds since the consent was decided, `case_id` None is every case.
     """
 
     decision: Literal["permit", "deny"]
@@ -27,10 +27,19 @@ class Directive:
     confidentiality: int = HIGHEST
     valid_from: datetime | None = None
     valid_to: datetime | None = None
+    case_id: str | None = None
 
-    def reaches(self, recipient_id: str, purpose: str, confidentiality: int, at: datetime) -> bool:
+    def reaches(
+        self,
+        recipient_id: str,
+        purpose: str,
+        confidentiality: int,
+        at: datetime,
+        case_id: str | None = None,
+    ) -> bool:
         return (
             self.recipient_id in (None, recipient_id)
+            and self.case_id in (None, case_id)
             and purposes.covers(purposes.mask_of(self.purposes), purpose)
             and confidentiality <= self.confidentiality
             and (self.valid_from is None or self.valid_from <= at)
@@ -46,6 +55,7 @@ class Directive:
             "purposes": list(self.purposes),
             "classes": list(self.classes),
             "confidentiality": code_of(self.confidentiality),
+            **({"case_id": self.case_id} if self.case_id else {}),
             "valid_from": wire(self.valid_from or decided_at),
             "valid_to": self.valid_to and wire(self.valid_to),
         }
@@ -63,6 +73,7 @@ def restored(stored: dict[str, Any]) -> Directive:
         confidentiality=rank(stored["confidentiality"]),
         valid_from=datetime.fromisoformat(stored["valid_from"]),
         valid_to=datetime.fromisoformat(ends) if ends else None,
+        case_id=stored.get("case_id"),
     )
 
 
@@ -89,17 +100,18 @@ def single(  # noqa: PLR0917 - one parameter a column
     )
 
 
-def said(
+def said(  # noqa: PLR0917 - what a decision looks at
     directives: Iterable[Directive],
     recipient_id: str,
     purpose: str,
     confidentiality: int,
     at: datetime,
+    case_id: str | None = None,
 ) -> tuple[DataClass, DataClass]:
     """Return the classes that one consent permits and denies: pure, for tests and previews."""
     permitted = denied = DataClass.ENVELOPE
     for one in sorted(directives, key=lambda each: (each.depth, each.decision == "deny")):
-        if one.reaches(recipient_id, purpose, confidentiality, at):
+        if one.reaches(recipient_id, purpose, confidentiality, at, case_id):
             mask = mask_of(one.classes)
             if one.decision == "permit":
                 permitted, denied = permitted | mask, denied & ~mask

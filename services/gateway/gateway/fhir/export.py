@@ -7,7 +7,7 @@ from typing import Any
 from sharing.confidentiality import HIGHEST, code_of
 from svckit.clock import wire
 
-from gateway.fhir import codes
+from gateway.fhir import codes, labels
 from gateway.fhir.directive import Directive
 
 MEDIA_TYPE = "application/fhir+json"
@@ -24,14 +24,31 @@ def consent(
     active: bool,
     directives: Sequence[Directive],
     source: dict[str, Any] | None,
+    legal_basis: str | None = None,
+    signed_by: str | None = None,
 ) -> dict[str, Any]:
     """Return the FHIR R4 Consent; reading it again gives the same directives."""
     body = dict(source) if source else _written(person_id, custodian_id, decided_at, directives)
+    if legal_basis and not source:
+        body |= _by_law(person_id, legal_basis, signed_by)
     if not active and body["status"] == "active":
         # R4 has no code for revoked
         body["status"] = "inactive"
-    meta = {**body.get("meta", {}), "versionId": str(version), "lastUpdated": wire(changed_at)}
+    meta = {
+        **body.get("meta", {}),
+        "versionId": str(version),
+        "lastUpdated": wire(changed_at),
+        "security": labels.of(directives, legal_basis, body.get("meta", {}).get("security", ())),
+    }
     return {**body, "id": consent_id, "meta": meta}
+
+
+def _by_law(person_id: str, legal_basis: str, signed_by: str | None) -> dict[str, Any]:
+    rule = {"coding": [{"system": codes.ACT_CODE, "code": legal_basis}]}
+    signature: dict[str, Any] = {"verification": [{"verified": True}]}
+    if signed_by == "patient":
+        signature = {"performer": [{"reference": f"Patient/{person_id}"}]}
+    return {"policyRule": rule, **signature}
 
 
 def bundle(
@@ -43,6 +60,8 @@ def bundle(
         links.append({"relation": "next", "url": following})
     entries = [{"resource": each, "search": {"mode": "match"}} for each in resources]
     found: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "link": links}
+    if resources:
+        found["meta"] = {"security": labels.highest(each["meta"]["security"] for each in resources)}
     return {**found, "entry": entries} if entries else found
 
 
@@ -78,6 +97,9 @@ def _provision(one: Directive) -> dict[str, Any]:
     if one.confidentiality < HIGHEST:
         code = code_of(one.confidentiality)
         found["securityLabel"] = [{"system": codes.CONFIDENTIALITY, "code": code}]
+    if one.case_id:
+        named = {"reference": f"EpisodeOfCare/{one.case_id}"}
+        found["data"] = [{"meaning": "related", "reference": named}]
     found["purpose"] = [{"system": codes.ACT_REASON, "code": code} for code in one.purposes]
     found["class"] = [{"system": codes.DATA_CLASS, "code": name} for name in one.classes]
     return found

@@ -1,8 +1,9 @@
 """What one provision reaches: its criteria all at once, of several values of one any."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import product
 from typing import Literal
 
 from sharing import confidentiality as ranks
@@ -16,6 +17,8 @@ from gateway.fhir.reading import Node, coded, codings, period
 Decision = Literal["permit", "deny"]
 # a reference, the role of its actor -> organisation
 Organisation = Callable[[Node, str], str | None]
+# a reference -> case
+Case = Callable[[Node], str | None]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Reach:
     opens: DataClass | None = None
     closes: DataClass | None = None
     labels: frozenset[str] | None = None
+    cases: frozenset[str] | None = None
     confidentiality: int = ranks.HIGHEST
     starts: datetime | None = None
     ends: datetime | None = None
@@ -42,11 +46,13 @@ class Reach:
             opens=_shared(self.opens, other.opens),
             closes=_shared(self.closes, other.closes),
             labels=_common(self.labels, other.labels),
+            cases=_common(self.cases, other.cases),
             confidentiality=min(self.confidentiality, other.confidentiality),
             starts=max(filter(None, (self.starts, other.starts)), default=None),
             ends=min(filter(None, (self.ends, other.ends)), default=None),
         )
-        empty = frozenset() in (both.recipients, both.purposes, both.labels) or both.closes == 0
+        listed = (both.recipients, both.purposes, both.labels, both.cases)
+        empty = frozenset() in listed or both.closes == 0
         over = both.starts and both.ends and both.ends <= both.starts
         return None if empty or over else both
 
@@ -63,9 +69,9 @@ class Reach:
         return self.labels is None or (self.opens is None and codes.is_whole(self.labels))
 
     def directives(self, kind: Decision, depth: int, classes: DataClass) -> Iterator[Directive]:
-        """Return one directive for each recipient."""
+        """Return one directive for each recipient and case."""
         purposes = tuple(codes.top_purposes(self.purposes or frozenset(CODES)))
-        for recipient in sorted(self.recipients) if self.recipients is not None else (None,):
+        for recipient, case_id in product(_each(self.recipients), _each(self.cases)):
             yield Directive(
                 decision=kind,
                 depth=depth,
@@ -75,7 +81,12 @@ class Reach:
                 confidentiality=self.confidentiality,
                 valid_from=self.starts,
                 valid_to=self.ends,
+                case_id=case_id,
             )
+
+
+def _each(named: frozenset[str] | None) -> Sequence[str | None]:
+    return (None,) if named is None else sorted(named)
 
 
 EVERYTHING = Reach()
@@ -96,7 +107,9 @@ def _of_labels(labels: frozenset[str]) -> DataClass:
     return found
 
 
-def reaches_of(node: Node, kind: Decision, organisation: Organisation) -> Iterator[Reach]:
+def reaches_of(
+    node: Node, kind: Decision, organisation: Organisation, case: Case
+) -> Iterator[Reach]:
     """Read a provision's own criteria; labels of confidentiality and of sensitivity are two regions."""
     starts, ends = period(node.take("period"))
     opens, closes = _classes(node)
@@ -105,6 +118,7 @@ def reaches_of(node: Node, kind: Decision, organisation: Organisation) -> Iterat
         purposes=_purposes(node),
         opens=opens,
         closes=closes,
+        cases=_cases(node, kind, case),
         starts=starts,
         ends=ends,
     )
@@ -136,6 +150,25 @@ def _recipients(node: Node, organisation: Organisation) -> frozenset[str] | None
             role.fault("unsupported", "Only recipients (PRCP, IRCP) and custodians (CST) are kept.")
         actor.finish("id")
     return frozenset(found) or None
+
+
+def _cases(node: Node, kind: Decision, case: Case) -> frozenset[str] | None:
+    """A deny of the case alone closes all that is under it; a permit of it would open more."""
+    found: set[str] = set()
+    given = False
+    for item in node.each("data"):
+        given = True
+        meaning, reference = item.text("meaning"), item.take("reference")
+        if meaning not in codes.MEANINGS or reference is None:
+            item.fault("malformed", "Data needs its meaning and its reference.")
+            continue
+        if meaning == "authoredby" or (kind == "permit" and meaning not in codes.RELATED):
+            item.fault("unsupported", "Only a case with all that is under it can be told apart.")
+            continue
+        item.finish("id")
+        if named := case(reference):
+            found.add(named)
+    return frozenset(found) if given else None
 
 
 def _actions(node: Node, kind: Decision) -> None:

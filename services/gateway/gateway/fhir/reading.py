@@ -71,6 +71,10 @@ class Node:
             return None
         return found.value
 
+    def at(self, pointer: str) -> "Node":
+        """Return the same at another place, to find fault with what is missing there."""
+        return Node(None, pointer, self.faults)
+
     def finish(self, *kept: str) -> None:
         """Refuse every member that was neither taken nor is among the kept ones."""
         if not isinstance(self.value, dict):

@@ -2,7 +2,7 @@
 
 First what it is; then the sealed periods in order, each with its statement and key; then entries,
 segment by segment; last an end that is signed over everything before it. Of the whole ledger the
-entries are the chain itself, with what is not sealed yet; of one custodian's part each entry comes
+entries are the chain itself, with what was entered since; of one custodian's part each entry comes
 with its proof instead, since the entries between are nobody's business but their own custodians'.
 """
 
@@ -18,7 +18,7 @@ from svckit.identity import Caller
 from svckit.merkle import Tree
 
 from gateway.keys import KeyRing
-from gateway.ledger.sealing import MOST, leaves_of, sign
+from gateway.ledger.sealing import MOST, checkpoint, leaves_of, sign
 from gateway.queries import ledger as queries
 from gateway.queries.ledger import Kept, Range
 
@@ -27,7 +27,9 @@ _PAGE = 1000
 
 
 async def lines(db: Database, ring: KeyRing, caller: Caller) -> AsyncIterator[bytes]:
-    """Yield the file's lines."""
+    """Yield the file's lines; what is not sealed yet is sealed first."""
+    async with db.begin() as tx:
+        await checkpoint(tx, lambda: ring.access.signing(time.time()))
     whole = queries.sees_all(caller)
     about = {
         "format": FORMAT,

@@ -11,6 +11,7 @@ from svckit.errors import CareloopError, Unavailable
 from svckit.identity import Caller
 from svckit.telemetry import trace_id
 
+from gateway import notices
 from gateway.entries import API, TOKEN, Answer
 from gateway.ledger.writer import Writer
 
@@ -71,7 +72,9 @@ class Held:
             given = message.get("headers", ())
             lines = [value for name, value in given if name == disclosure.HEADER]
             told = {disclosure.HEADER: b";".join(lines)} if lines else {}
-            message = {**message, "headers": [pair for pair in given if pair[0] not in told]}
+            kept = [pair for pair in given if pair[0] not in told]
+            kept += notices.of(told.get(disclosure.HEADER), kept)
+            message = {**message, "headers": kept}
             try:
                 if self._before:
                     await self._before(message["status"], told)

@@ -12,6 +12,7 @@ from svckit.identity import Caller
 
 from gateway import accounting
 from gateway.queries import ledger as queries
+from gateway.queries import suspensions
 from gateway.queries.ledger import Kept
 
 
@@ -34,10 +35,14 @@ async def make(
     )
     since = accounting.years_before(until, years)
     found = _bodies(await queries.about(session, caller, person_id, since, until))
+    if report is not Report.INTERMEDIARY:
+        withheld = await suspensions.agencies(session, caller, person_id, now())
+        found = (each for each in found if each["organisation"] not in withheld)
     names = await queries.names_of_organisations(session)
     about = {"person_id": person_id, "custodian_id": caller.organisation_id}
     if report is Report.ACCOUNTING:
-        return about | accounting.accounting(found, names, since=since, until=until)
+        of_law = await queries.references(session, caller, person_id)
+        return about | accounting.accounting(found, names, of_law, since=since, until=until)
     if report is Report.INTERMEDIARY:
         return about | accounting.intermediary_list(found, names, since=since, until=until)
     return about | accounting.own_view(found, names)

@@ -94,6 +94,19 @@ async def seal(tx: AsyncSession, key: Key) -> LedgerPeriod | None:
     return period
 
 
+async def checkpoint(tx: AsyncSession, key: Key) -> LedgerPeriod | None:
+    """Seal all that has been committed; return the newest period, None while there is none.
+
+    What is entered while this waits for its turn is in it, too: its transaction sees what others
+    commit.
+    """
+    await queries.await_turn(tx, _TURN)
+    sealed = await seal(tx, key)
+    while sealed is not None and sealed.size == MOST:
+        sealed = await seal(tx, key)
+    return await queries.last_period(tx)
+
+
 def sign(claims: dict[str, object], key: ECKey) -> str:
     """Return the claims as a compact JWS that is no token of any other kind."""
     header = {"alg": "ES256", "typ": STATEMENT_TYPE, "kid": key.kid}

@@ -26,8 +26,9 @@ from gateway.domain import (
 )
 from gateway.models.base import Base
 from gateway.models.policies import Policy, PolicyPublication
+from gateway.models.suspension import Suspension
 
-__all__ = ["Base", "Policy", "PolicyPublication"]
+__all__ = ["Base", "Policy", "PolicyPublication", "Suspension"]
 
 
 class Organisation(Base):
@@ -36,6 +37,8 @@ class Organisation(Base):
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     kind: Mapped[OrganisationKind]
     name: Mapped[str]
+    # a federally assisted program: its substance use records are Part 2 records (42 CFR 2.11)
+    part2_program: Mapped[bool] = mapped_column(default=False, server_default="false")
     version: Mapped[int]
     created_at: Mapped[datetime]
 
@@ -147,6 +150,9 @@ class Consent(Base):
     valid_from: Mapped[datetime]
     valid_to: Mapped[datetime | None]
     directives: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'"))
+    # what law it is written by, such as 42CFRPart2, and who signed it
+    legal_basis: Mapped[str | None]
+    signed_by: Mapped[str | None]
     # whom some directive permits by name
     recipients: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
     # the FHIR Consent as it came
@@ -199,7 +205,7 @@ class Person(Base):
 
 
 class CaseFile(Base):
-    """Replica: whose case it is, about whom, and whether it is sealed; no more is known here."""
+    """Replica: whose case it is, about whom, how confidential, and whether it is sealed."""
 
     __tablename__ = "case_file"
     __table_args__ = (Index(None, "person_id"),)
@@ -207,6 +213,7 @@ class CaseFile(Base):
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     custodian_id: Mapped[str] = mapped_column(Id)
     person_id: Mapped[str] = mapped_column(Id)
+    confidentiality: Mapped[str] = mapped_column(default="N", server_default="N")
     sealed_at: Mapped[datetime | None]
 
 

@@ -10,12 +10,13 @@ import sharing
 from sharing import model
 from sharing import purposes as tree
 from sharing.classes import ALL, mask_of
-from sharing.confidentiality import HIGHEST, code_of, rank
-from sqlalchemy import ColumnElement, exists, or_, select, true
+from sharing.confidentiality import HIGHEST, NORMAL, code_of, rank
+from sqlalchemy import ColumnElement, exists, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
 
+from gateway import part2
 from gateway.models import Agreement, CaseFile, Consent, Grant, Organisation, Person
 
 
@@ -30,6 +31,10 @@ class World:
     # custodian and person -> the cases known
     cases: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     seals: dict[str, model.Seal] = field(default_factory=dict)
+    # how confidential a case is, as a rank
+    protected: dict[str, int] = field(default_factory=dict)
+    # the organisations that are Part 2 programs
+    programs: set[str] = field(default_factory=set)
 
     def facts(
         self, recipient_id: str, custodian_id: str, person_id: str, case_id: str | None
@@ -39,6 +44,15 @@ class World:
         said = tuple(self.consents.get(person_id, ()))
         seal = self.seals.get(case_id or "")
         return sharing.Facts(self.agreements, granted, said, (seal,) if seal else ())
+
+    def row(self, of: "Named", confidentiality: int = NORMAL) -> sharing.Row:
+        """Return a row as a decision looks at it: at least as confidential as its case."""
+        return sharing.Row(
+            *of,
+            about_person=of.case_id is None,
+            confidentiality=max(confidentiality, self.protected.get(of.case_id or "", 0)),
+            program=of.custodian_id if of.custodian_id in self.programs else None,
+        )
 
 
 class Named(NamedTuple):
@@ -65,6 +79,12 @@ async def case_file(tx: AsyncSession, case_id: str, custodian_id: str | None) ->
     return await _kept(tx, Named(found.custodian_id, found.person_id, case_id), custodian_id)
 
 
+async def is_case_of(tx: AsyncSession, case_id: str, person_id: str) -> bool:
+    """Tell whether such a case of the person is known, whosever it is."""
+    found = exists().where(CaseFile.id == case_id, CaseFile.person_id == person_id)
+    return bool(await tx.scalar(select(found)))
+
+
 async def _kept(tx: AsyncSession, row: Named, custodian_id: str | None) -> Named:
     """Return the row as the named custodian's, if it keeps anything of the person.
 
@@ -82,6 +102,12 @@ async def put_case(tx: AsyncSession, case_id: str, custodian_id: str, person_id:
     """Note whose case it is and about whom; the first word stands."""
     values = {"id": case_id, "custodian_id": custodian_id, "person_id": person_id}
     await tx.execute(insert(CaseFile).values(values).on_conflict_do_nothing())
+
+
+async def protect_case(tx: AsyncSession, case_id: str, confidentiality: str) -> None:
+    """Note how confidential a case is."""
+    changed = update(CaseFile).where(CaseFile.id == case_id)
+    await tx.execute(changed.values(confidentiality=confidentiality))
 
 
 async def seal_case(
@@ -114,7 +140,7 @@ async def load(
     consents = await tx.execute(select(*Consent.__table__.c).where(about).order_by(Consent.id))
     of = or_(CaseFile.person_id.in_(persons), CaseFile.person_id == person_id)
     cases = await tx.execute(select(*CaseFile.__table__.c).where(of).order_by(CaseFile.id))
-    kinds = await tx.execute(select(Organisation.id, Organisation.kind))
+    kinds = await tx.execute(select(Organisation.id, Organisation.kind, Organisation.part2_program))
     return _world(grants, agreements, consents, cases, kinds)
 
 
@@ -153,11 +179,15 @@ def _world(
         by_person[row.person_id].extend(_consents(row))
     for row in cases:
         world.cases.setdefault((row.custodian_id, row.person_id), []).append(row.id)
+        world.protected[row.id] = rank(row.confidentiality)
         if row.sealed_at is not None:
             world.seals[row.id] = model.Seal(row.id, row.custodian_id, row.sealed_at)
     world.grants, world.consents = dict(by_reader), dict(by_person)
     world.agreements = {found.id: found for found in map(_agreement, agreements)}
-    world.kinds = {row.id: row.kind.value for row in kinds}
+    for row in kinds:
+        world.kinds[row.id] = row.kind.value
+        if row.part2_program:
+            world.programs.add(row.id)
     return world
 
 
@@ -216,6 +246,8 @@ def _consents(row: Any) -> Iterator[model.Consent]:
             version=str(row.version),
             depth=said["depth"],
             confidentiality=rank(said["confidentiality"]),
+            case_id=said.get("case_id"),
+            part2=row.legal_basis == part2.LEGAL_BASIS,
         )
 
 

@@ -17,7 +17,14 @@ from svckit.identity import Caller
 
 from gateway.domain import Scope
 from gateway.entries import LAST, Bases, Entry, encoded, entry_id, place
-from gateway.models import LedgerEntry, LedgerPeriod, LedgerRange, LedgerSegment, Organisation
+from gateway.models import (
+    Grant,
+    LedgerEntry,
+    LedgerPeriod,
+    LedgerRange,
+    LedgerSegment,
+    Organisation,
+)
 
 # a service decides by rights that are at most this old: what ended since may be why it answered
 _RIGHTS_MAY_BE_OLD = timedelta(seconds=6)
@@ -336,6 +343,16 @@ async def about(
         .order_by(LedgerEntry.at, LedgerEntry.id)
     )
     return [Kept(*row) for row in await tx.execute(query)]
+
+
+async def references(tx: AsyncSession, caller: Caller, person_id: str) -> dict[str, str]:
+    """Return by grant the order, statute or request that the caller's legal grants follow."""
+    query = select(Grant.id, Grant.reference).where(
+        Grant.custodian_id == caller.organisation_id,
+        Grant.person_id == person_id,
+        Grant.reference.is_not(None),
+    )
+    return {row.id: row.reference for row in await tx.execute(query)}
 
 
 async def ends(tx: AsyncSession) -> list[Range]:

@@ -1,7 +1,7 @@
 """Bodies of the gateway's resources. Unknown fields are refused; times carry an offset."""
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import sharing
 from pydantic import Field, StringConstraints, model_validator
@@ -41,16 +41,28 @@ Item = TypeVar("Item")
 class OrganisationIn(In):
     kind: OrganisationKind
     name: Name
+    # keeps Part 2 records: a federally assisted program that treats substance use (42 CFR 2.11)
+    part2_program: bool = False
 
 
 class OrganisationPatch(In):
-    name: Name
+    """What is left out stays."""
+
+    name: Name | None = None
+    part2_program: bool | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.name is None and self.part2_program is None:
+            raise ValueError("give name or part2_program")
+        return self
 
 
 class OrganisationOut(Out):
     id: Annotated[str, Open]
     kind: Annotated[OrganisationKind, Open]
     name: Annotated[str, Open]
+    part2_program: Annotated[bool, Open]
     version: Annotated[int, Open]
     created_at: Annotated[datetime, Open]
 
@@ -205,6 +217,9 @@ class ConsentIn(In):
     valid_to: Instant | None = None
     # when the person decided; the newest decision wins
     decided_at: Instant | None = None
+    # the law it is written by: then it has what 42 CFR 2.31(a) asks for, or is refused
+    legal_basis: Literal["42CFRPart2"] | None = None
+    signed_by: Literal["patient", "representative"] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -224,6 +239,8 @@ class DirectiveOut(Out):
     classes: Annotated[list[str], Open]
     # v3-Confidentiality: reaches what is at most this confidential
     confidentiality: Annotated[str, Open]
+    # left out: every case, and what is under none
+    case_id: Annotated[str | None, Open] = None
     valid_from: Annotated[datetime, Open]
     valid_to: Annotated[datetime | None, Open]
 
@@ -240,6 +257,8 @@ class ConsentOut(Out):
     valid_from: Annotated[datetime, Open]
     valid_to: Annotated[datetime | None, Open]
     directives: Annotated[list[DirectiveOut], Open]
+    legal_basis: Annotated[str | None, Open]
+    signed_by: Annotated[str | None, Open]
     decided_at: Annotated[datetime, Open]
     active: Annotated[bool, Open]
     version: Annotated[int, Open]

@@ -13,6 +13,9 @@ from svckit.identity import Caller
 
 from referral_svc.models import CaseFile
 
+# built once: the compiled rule is kept by its columns
+_PROTECTED = sql.protected(case=CaseFile.id)
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -37,6 +40,7 @@ def _standing(reader: Reader) -> Statement:
         custodian=CaseFile.custodian_id,
         person=CaseFile.person_id,
         case=CaseFile.id,
+        confidentiality=_PROTECTED,
         at=given("at", DateTime(timezone=True)),
     )
     may = sql.may_see(mask, "coordination")

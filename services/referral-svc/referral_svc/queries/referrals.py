@@ -45,6 +45,7 @@ _ANY_OF = int(DataClass.COORDINATION | DataClass.OUTCOME)
 # a draft is not yet told to its owner
 _TOLD_OWNER = case((Referral.requested_at.is_not(None), Referral.owner_id), else_=null())
 _PARTIES = (Referral.requester_id, _TOLD_OWNER)
+_PROTECTED = sql.protected(case=Referral.case_id)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def _visible(reader: Reader) -> tuple[Statement, ColumnElement[int]]:
         case=Referral.case_id,
         parties=_PARTIES,
         referral=Referral.id,
+        confidentiality=_PROTECTED,
     )
     mask: ColumnElement[int] = seen.c.mask
     needed = type_coerce(Referral.required_classes, Integer)
