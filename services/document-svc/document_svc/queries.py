@@ -4,13 +4,12 @@ Access follows what the document is attached to: a case link needs the classes f
 referral link needs them too and that the caller is a party of that referral.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sharing import Reader, replica, sql
+from sharing import Reader, sql
 from sharing.classes import DataClass, names_of
-from sharing.confidentiality import code_of, rank
 from sharing.described import Described, Way
 from sharing.kept import AFTER_ALL, Statement, at_least, given, kept, narrowing
 from sharing.tables import grant
@@ -39,7 +38,7 @@ from svckit.disclosure import Owner
 from svckit.errors import NotFound
 from svckit.identity import Caller
 
-from document_svc.domain import Anchor, Confidentiality, Status
+from document_svc.domain import Anchor, Status
 from document_svc.models import CaseRef, Content, Document, Link, ReferralRef
 from document_svc.models import Reader as Reading
 
@@ -235,19 +234,6 @@ def _links(reader: Reader) -> Select[Any]:
         )
         .order_by(Link.recorded_at, Link.target_id)
     )
-
-
-async def confidentiality(
-    tx: AsyncSession, documents: Sequence[Document], linked: Mapping[str, Sequence[Link]]
-) -> dict[str, Confidentiality]:
-    """Return by document the high-water mark of it and of the cases it is attached to."""
-    cases = {link.case_id for links in linked.values() for link in links if link.case_id}
-    of_case = await replica.protections(tx, cases) if cases else {}
-    found = {}
-    for each in documents:
-        ranks = [of_case.get(link.case_id or "", 0) for link in linked[each.id]]
-        found[each.id] = Confidentiality(code_of(max(rank(each.confidentiality), *ranks, 0)))
-    return found
 
 
 async def first_link(tx: AsyncSession, document: Document) -> Link:

@@ -1,10 +1,11 @@
 """Rows to responses: JSON bodies with their ETag, and the header fields of a content."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sharing import ALL, part2, project
+from sharing import ALL, part2, project, replica
+from sharing.confidentiality import code_of, rank
 from sharing.fields import classes_in
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import disclosure
@@ -39,7 +40,7 @@ async def presenter(
     documents = [row.document for row in rows]
     links = await queries.links(tx, caller, [each.id for each in documents])
     contents = await queries.contents(tx, documents)
-    protected = await queries.confidentiality(tx, documents, links)
+    protected = await _confidentiality(tx, documents, links)
     consents = {each.id: await consent_of(tx, caller, each) for each in documents}
 
     def present(row: Seen) -> dict[str, Any]:
@@ -52,10 +53,23 @@ async def presenter(
     return present
 
 
+async def _confidentiality(
+    tx: AsyncSession, documents: Sequence[Document], linked: Mapping[str, Sequence[Link]]
+) -> dict[str, Confidentiality]:
+    """Return by document the high-water mark of it and of the cases it is attached to."""
+    cases = {link.case_id for links in linked.values() for link in links if link.case_id}
+    of_case = await replica.protections(tx, cases) if cases else {}
+    found = {}
+    for each in documents:
+        ranks = [of_case.get(link.case_id or "", 0) for link in linked[each.id]]
+        found[each.id] = Confidentiality(code_of(max(rank(each.confidentiality), *ranks, 0)))
+    return found
+
+
 async def protection_of(tx: AsyncSession, caller: Caller, found: Document) -> Confidentiality:
     """Return how confidential a document is with the cases it is attached to."""
     links = await queries.links(tx, caller, [found.id])
-    return (await queries.confidentiality(tx, [found], links))[found.id]
+    return (await _confidentiality(tx, [found], links))[found.id]
 
 
 async def consent_of(tx: AsyncSession, caller: Caller, found: Document) -> part2.Basis | None:

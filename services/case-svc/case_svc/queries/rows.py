@@ -130,7 +130,7 @@ def _page(reader: Reader, model: Any, names: frozenset[str], limit: int) -> Sele
     )
     row = aliased(model, inside)
     return (
-        select(row, inside.c.mask, CaseFile.person_id)
+        select(row, inside.c.mask, CaseFile.person_id, CaseFile.confidentiality)
         .select_from(CaseFile)
         .join(of_case, true())
         .outerjoin(inside, true())
