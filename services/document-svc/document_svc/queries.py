@@ -71,7 +71,6 @@ class Target(NamedTuple):
 
 _REFERRAL = case((Link.anchor == Anchor.REFERRAL, Link.target_id), else_=null())
 _PROTECTED = sql.protected(case=Link.case_id, confidentiality=Document.confidentiality)
-_CASE_PROTECTED = sql.protected(case=CaseRef.id)
 
 
 def _link_mask(reader: Reader) -> ColumnElement[int]:
@@ -292,7 +291,7 @@ def _target(reader: Reader) -> Statement:
         custodian=CaseRef.custodian_id,
         person=CaseRef.person_id,
         case=CaseRef.id,
-        confidentiality=_CASE_PROTECTED,
+        confidentiality=sql.protected(case=CaseRef.id),
         at=given("at", DateTime(timezone=True)),
     )
     return select(CaseRef.id, CaseRef.person_id).where(CaseRef.id == given("case_id"), mask != 0)
