@@ -63,9 +63,9 @@ def setup(service: str, *, trace_file: Path | None, log_level: str) -> None:
     trace.set_tracer_provider(provider)
 
 
-def _without_values(error: ExcInfo) -> list[dict[str, Any]]:
+def _without_values(exc_info: ExcInfo) -> list[dict[str, Any]]:
     """Return types and places: drivers and validators repeat in their texts what they were given."""
-    return _bare(_frames(error))
+    return _bare(_frames(exc_info))
 
 
 def _bare(stacks: list[dict[str, Any]]) -> list[dict[str, Any]]:
