@@ -18,9 +18,6 @@ def of(disclosed: bytes | None, headers: Iterable[tuple[bytes, bytes]]) -> Heade
 
 def _tells(disclosed: bytes) -> bool:
     """Tell whether any group (see `svckit.disclosure`) is of substance use, and no refusal."""
-    for group in disclosed.replace(b", ", b";").split(b";"):
-        kind, _, rest = group.partition(b"|")
-        mask = rest.split(b"|", 2)[1]
-        if not kind.startswith(b"!") and int(mask, 16) & PART2:
-            return True
-    return False
+    groups = disclosed.replace(b", ", b";").split(b";")
+    told = (group.split(b"|", 3)[2] for group in groups if not group.startswith((b"@", b"!")))
+    return any(int(mask, 16) & PART2 for mask in told)

@@ -29,10 +29,7 @@ class Message(Base):
     """One event as partners are told it; `id` is the event's, `body` the same bytes for everyone."""
 
     __tablename__ = "message"
-    __table_args__ = (
-        Index("ix_message_person_id", "person_id", "occurred_at"),
-        Index("ix_message_case_id", "case_id"),
-    )
+    __table_args__ = (Index("ix_message_person_id", "person_id", "occurred_at"),)
 
     id: Mapped[str] = mapped_column(db.Id, primary_key=True)
     type: Mapped[str] = mapped_column(Text)
@@ -48,8 +45,6 @@ class Message(Base):
     classes: Mapped[int] = mapped_column(Integer)
     # rank of v3-Confidentiality: N unless the event says otherwise
     confidentiality: Mapped[int] = mapped_column(SmallInteger, server_default=text("3"))
-    # rank of its case, where that was changed after the event
-    case_confidentiality: Mapped[int | None] = mapped_column(SmallInteger)
     body: Mapped[bytes] = mapped_column(LargeBinary)
     occurred_at: Mapped[datetime]
     # after this nothing of it is sent any more

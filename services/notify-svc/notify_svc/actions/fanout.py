@@ -60,10 +60,6 @@ async def tell(tx: AsyncSession, event: Told) -> None:
         return
     if message.kind in _LABELLING:
         await _relabel(tx, message)
-    if message.kind == "case.changed" and "confidentiality" in event.data["change"].get(
-        "fields", ()
-    ):
-        await _protect(tx, message)
     organisations = await audience.audience(tx, message)
     await _number(tx, message, organisations)
     endpoints = await audience.listening(tx, organisations, message.type)
@@ -76,15 +72,6 @@ async def _relabel(tx: AsyncSession, message: Message) -> None:
         update(Message)
         .where(Message.person_id == message.person_id, Message.subject == message.subject)
         .values(classes=message.classes, confidentiality=message.confidentiality)
-    )
-
-
-async def _protect(tx: AsyncSession, message: Message) -> None:
-    """What was told of the case and its rows before is at least as confidential as it now is."""
-    await tx.execute(
-        update(Message)
-        .where(Message.case_id == message.case_id)
-        .values(case_confidentiality=message.confidentiality)
     )
 
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from sharing import sql
 from sharing.model import Reader
-from sqlalchemy import ColumnElement, Integer, and_, any_, case, func, or_
+from sqlalchemy import ColumnElement, and_, any_, case, or_
 
 from notify_svc.models import Message
 
-# a message is at least as confidential as its case is by now; without a change, as it was then
-_PROTECTED = func.greatest(
-    Message.__table__.c.confidentiality, Message.__table__.c.case_confidentiality, type_=Integer
+# a message is at least as confidential as its case is by now
+_PROTECTED = sql.protected(
+    case=Message.__table__.c.case_id, confidentiality=Message.__table__.c.confidentiality
 )
 
 

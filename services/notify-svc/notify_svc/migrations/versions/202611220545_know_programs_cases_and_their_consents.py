@@ -1,7 +1,7 @@
 """know Part 2 programs, consents for a case, and how confidential cases are.
 
 Revision ID: b2f7d3a40003
-Revises: a1c0de5d0019
+Revises: be170f1f0001
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from svckit.migrate import belt
 
 revision = "b2f7d3a40003"
-down_revision = "a1c0de5d0019"
+down_revision = "be170f1f0001"
 branch_labels = None
 depends_on = None
 
