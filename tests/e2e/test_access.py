@@ -43,7 +43,7 @@ class Ward:
             "reason_text": "unconscious on arrival",
             "role": "emergency physician",
             "personnel_name": "Dr. Ada Ward",
-            "personnel_affiliation": "Hillside Hospital",
+            "personnel_affiliation": "the night ward of Hillside",
             **changes,
         }
         return self.hospital.post("/v1/emergency-accesses", body)

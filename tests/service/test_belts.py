@@ -45,6 +45,7 @@ CLOSED = {
 OPEN = {
     "sharing_organisation": "the network's members; no person is in it",
     "sharing_seal": "ids of cases; a seal that is not seen would not seal",
+    "sharing_protection": "ids of cases with a rank; one that is not seen would not protect",
     **dict.fromkeys(
         (
             *("service", "location", "service_at_location", "schedule", "language"),

@@ -10,7 +10,7 @@ names; `id`, `custodian_id`, `person_id` and `case_id` come from the event's own
 `change` does not repeat them. Every handler is an upsert: a repeat changes nothing.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -96,13 +96,6 @@ async def protect(tx: AsyncSession, received: Received) -> None:
     statement = upsert(table).values(case_id=received.data["id"], confidentiality=level)
     values = {"confidentiality": level}
     await tx.execute(statement.on_conflict_do_update(index_elements=["case_id"], set_=values))
-
-
-async def protections(tx: AsyncSession, case_ids: Collection[str]) -> dict[str, int]:
-    """Return how confidential each of these cases is; those that are N are left out."""
-    table = tables.protection
-    found = select(table.c.case_id, table.c.confidentiality).where(table.c.case_id.in_(case_ids))
-    return {row.case_id: row.confidentiality for row in await tx.execute(found)}
 
 
 async def seal(tx: AsyncSession, case_id: str, custodian_id: str, *, at: datetime) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import audit
 from svckit.clock import now
 from svckit.db import Database
-from svckit.errors import FieldError, Invalid, PayloadTooLarge
+from svckit.errors import FieldError, Invalid, NotFound, PayloadTooLarge
 from svckit.idempotency import check_version
 from svckit.identity import Caller
 from svckit.ids import new_id
@@ -21,7 +21,7 @@ from svckit.ids import new_id
 from document_svc import domain, events, queries
 from document_svc.domain import Anchor, Confidentiality, DataClass, Declared, Label, Status
 from document_svc.models import CaseRef, Content, Document, Link, ReferralRef
-from document_svc.queries import Target
+from document_svc.queries import Seen, Target
 from document_svc.schemas import AttachIn, DocumentIn, DocumentPatch, WithdrawIn
 from document_svc.storage import Storage, key_of
 
@@ -253,14 +253,16 @@ async def withdraw(
 
 async def readable(
     session: AsyncSession, caller: Caller, document_id: str, number: int | None
-) -> tuple[Document, Content]:
+) -> tuple[Seen, Content]:
     """Return a document and one content of it that the caller may read.
 
     Raises NotFound, ContentMissing for the custodian of a document without content.
     """
-    document, _ = await queries.get(session, caller, document_id)
-    domain.require_content(document.status)
-    return document, await queries.get_content(session, document, number)
+    seen, content = await queries.get_with_content(session, caller, document_id, number)
+    domain.require_content(seen.document.status)
+    if content is None:
+        raise NotFound
+    return seen, content
 
 
 async def leave(tx: AsyncSession, caller: Caller, content: Content) -> None:
@@ -325,9 +327,9 @@ async def _current(tx: AsyncSession, caller: Caller, document_id: str, expected:
 
 async def _is_repeat(session: AsyncSession, document: Document, expected: int, sha256: str) -> bool:
     """Tell whether this very upload was accepted before and only its answer got lost."""
-    if document.version != expected + 1 or document.content_number == 0:
+    newest = (await queries.contents(session, [document])).get(document.id)
+    if newest is None or document.version != expected + 1:
         return False
-    newest = await queries.get_content(session, document, None)
     return newest.document_version == document.version and newest.sha256 == sha256
 
 

@@ -238,7 +238,7 @@ async def get_content(
     """Download a content, whole or one range of it."""
     db: Database = request.app.state.db
     async with db.read_as(caller.organisation_id) as session:
-        document, content = await actions.readable(session, caller, document_id, version)
+        (document, _), content = await actions.readable(session, caller, document_id, version)
         headers = await reply.content_headers(session, caller, document, content)
     async with db.begin() as tx:
         await actions.leave(tx, caller, content)
@@ -260,12 +260,9 @@ async def head_content(
     document_id: DocumentId, caller: MayRead, session: Read, version: _Number = None
 ) -> Response:
     """Read length, digest and type of a content."""
-    seen = await queries.get(session, caller, document_id)
-    document = seen.document
-    domain.require_content(document.status)
-    content = await queries.get_content(session, document, version)
+    seen, content = await actions.readable(session, caller, document_id, version)
     reply.disclose("document", seen)
-    headers = await reply.content_headers(session, caller, document, content)
+    headers = await reply.content_headers(session, caller, seen.document, content)
     headers |= reply.span_headers(content, None)
     return Response(status_code=200, headers=headers)
 

@@ -12,7 +12,8 @@ from svckit import service
 from svckit.errors import CareloopError
 from svckit.service import Running
 
-from document_svc import actions, api, consumer, queries
+from document_svc import actions, api, consumer
+from document_svc.queries import described
 from document_svc.settings import Settings
 from document_svc.storage import open_store
 
@@ -59,8 +60,8 @@ SERVICE = service.Service(
     workers=(_sweep,),
     unlimited=_streams,
     wrap=_with_storage,
-    owner_of=queries.owner_of,
-    describe=queries.describe,
+    owner_of=described.owner_of,
+    describe=described.describe,
     partner="document_svc_partner",
 )
 

@@ -1,10 +1,10 @@
 """Rows to responses: JSON bodies with their ETag, and the header fields of a content."""
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sharing import ALL, part2, project, replica
+from sharing import ALL, part2, project
 from sharing.confidentiality import code_of, rank
 from sharing.fields import classes_in
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,8 +14,8 @@ from svckit.identity import Caller
 
 from document_svc import domain, queries
 from document_svc.domain import Anchor, Confidentiality, DataClass, Label, Span
-from document_svc.models import Content, Document, Link
-from document_svc.queries import Seen
+from document_svc.models import Content, Document
+from document_svc.queries import Attached, Seen
 from document_svc.schemas import ContentOut, DocumentOut, LinkOut
 
 _HOME = {Anchor.CASE: "/v1/cases", Anchor.REFERRAL: "/v1/referrals"}
@@ -40,36 +40,28 @@ async def presenter(
     documents = [row.document for row in rows]
     links = await queries.links(tx, caller, [each.id for each in documents])
     contents = await queries.contents(tx, documents)
-    protected = await _confidentiality(tx, documents, links)
     consents = {each.id: await consent_of(tx, caller, each) for each in documents}
 
     def present(row: Seen) -> dict[str, Any]:
         found = row.document
         disclose("document", row)
         newest = contents.get(found.id)
-        shown = _document(found, links[found.id], newest, protected[found.id])
+        shown = _document(found, links[found.id], newest)
         return _noticed(found, project(shown, row.mask), consents[found.id])
 
     return present
 
 
-async def _confidentiality(
-    tx: AsyncSession, documents: Sequence[Document], linked: Mapping[str, Sequence[Link]]
-) -> dict[str, Confidentiality]:
-    """Return by document the high-water mark of it and of the cases it is attached to."""
-    cases = {link.case_id for links in linked.values() for link in links if link.case_id}
-    of_case = await replica.protections(tx, cases) if cases else {}
-    found = {}
-    for each in documents:
-        ranks = [of_case.get(link.case_id or "", 0) for link in linked[each.id]]
-        found[each.id] = Confidentiality(code_of(max(rank(each.confidentiality), *ranks, 0)))
-    return found
+def _confidentiality(found: Document, attached: Sequence[Attached]) -> Confidentiality:
+    """Return the high-water mark of a document and of the cases it is attached to."""
+    ranks = (rank(found.confidentiality), *(each.confidentiality for each in attached))
+    return Confidentiality(code_of(max(ranks)))
 
 
 async def protection_of(tx: AsyncSession, caller: Caller, found: Document) -> Confidentiality:
     """Return how confidential a document is with the cases it is attached to."""
     links = await queries.links(tx, caller, [found.id])
-    return (await _confidentiality(tx, [found], links))[found.id]
+    return _confidentiality(found, links[found.id])
 
 
 async def consent_of(tx: AsyncSession, caller: Caller, found: Document) -> part2.Basis | None:
@@ -153,9 +145,7 @@ def _notice(found: Document) -> str | None:
     return domain.redisclosure_notice(DataClass(found.data_class), labels)
 
 
-def _document(
-    found: Document, links: Sequence[Link], newest: Content | None, protected: Confidentiality
-) -> DocumentOut:
+def _document(found: Document, attached: Sequence[Attached], newest: Content | None) -> DocumentOut:
     return DocumentOut(
         id=found.id,
         version=found.version,
@@ -166,14 +156,14 @@ def _document(
         title=found.title,
         data_class=found.data_class,
         labels=[Label(label) for label in found.labels],
-        confidentiality=protected,
+        confidentiality=_confidentiality(found, attached),
         attached_to=[
             LinkOut(
                 anchor=link.anchor,
                 id=link.target_id,
                 href=f"{_HOME[link.anchor]}/{link.target_id}",
             )
-            for link in links
+            for link, _ in attached
         ],
         content=_content(newest) if newest else None,
         recorded_at=found.recorded_at,

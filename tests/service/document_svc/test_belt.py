@@ -28,7 +28,7 @@ async def listed(session, caller):
 async def below(session, caller):
     seen = await queries.list_documents(session, caller, Filters(), limit=500, after=None)
     links = await queries.links(session, caller, [one.document.id for one in seen])
-    found = [(link.document_id, link.target_id) for each in links.values() for link in each]
+    found = [(link.document_id, link.target_id) for each in links.values() for link, _ in each]
     for one in seen:
         contents = await queries.list_contents(session, one.document, limit=9, after=None)
         found += [content.object_key for content in contents]

@@ -244,8 +244,12 @@ async def test_a_case_that_is_restricted_takes_what_was_told_of_it_along(world):
     await world.grant(clinic, agency, ["notes"])
     await world.happened("note.added", clinic, classes=["notes"])
     restricting = {"change": {"fields": ["confidentiality"]}}
-    await world.happened("case.changed", clinic, confidentiality="R", **restricting)
+    await world.happened(
+        "case.changed", clinic, subject=world.case, confidentiality="R", **restricting
+    )
     assert await world.told(agency) == []
     assert await world.told(clinic) == ["note.added", "case.changed"]
-    await world.happened("case.changed", clinic, confidentiality="N", **restricting)
+    await world.happened(
+        "case.changed", clinic, subject=world.case, confidentiality="N", **restricting
+    )
     assert await world.told(agency) == ["note.added"]

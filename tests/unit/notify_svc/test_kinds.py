@@ -27,7 +27,7 @@ def test_every_kind_survives_the_way_out_and_back(kind):
     assert kind in kinds.patterns_of(kinds.full(kind))
 
 
-SHARING = {"organisation", "agreement", "consent", "grant"}
+SHARING = {"organisation", "agreement", "consent", "grant", "policy"}
 LEDGER = {"disclosure"}
 CONTRACTS = Path(__file__).parents[3] / "contracts" / "events"
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sharing import Reader, sql
-from sharing.classes import DataClass, names_of
-from sharing.described import Described, Way
 from sharing.kept import AFTER_ALL, Statement, at_least, given, kept, narrowing
 from sharing.tables import grant
 from sqlalchemy import (
     ColumnElement,
     DateTime,
+    Integer,
     Select,
     Text,
     and_,
@@ -34,7 +33,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import LateralFromClause
 from svckit.clock import now
-from svckit.disclosure import Owner
 from svckit.errors import NotFound
 from svckit.identity import Caller
 
@@ -58,6 +56,13 @@ class Filters:
     referral_id: str | None = None
     person_id: str | None = None
     type: str | None = None
+
+
+class Attached(NamedTuple):
+    """One link of a document, and the rank of its confidentiality by it: the case's at least."""
+
+    link: Link
+    confidentiality: int
 
 
 class Target(NamedTuple):
@@ -139,7 +144,8 @@ def _allowed(reader: Reader, mask: LateralFromClause) -> ColumnElement[bool]:
 def _visible(reader: Reader) -> Select[Any]:
     mask = _mask(reader)
     which = _allowed(reader, mask), Document.id == given("document_id")
-    return select(Document, mask.c.mask).join(mask, true()).where(*which)
+    found = select(Document, mask.c.mask).select_from(Document)
+    return found.join(mask, true()).where(*which)
 
 
 @kept
@@ -155,6 +161,22 @@ async def get(tx: AsyncSession, caller: Caller, document_id: str) -> Seen:
 async def get_for_update(tx: AsyncSession, caller: Caller, document_id: str) -> Seen:
     """Return one document with its row locked until the commit. Raises NotFound."""
     return _one(await _locked.locked(tx, caller, {"document_id": document_id}))
+
+
+async def get_with_content(
+    tx: AsyncSession, caller: Caller, document_id: str, number: int | None
+) -> tuple[Seen, Content | None]:
+    """Return one document and a content of it, the newest by default. Raises NotFound."""
+    row = await _readable.first(tx, caller, {"document_id": document_id, "number": number})
+    *seen, content = row or (None,)
+    return _one(seen), content
+
+
+@kept
+def _readable(reader: Reader) -> Select[Any]:
+    number = func.coalesce(given("number", Integer()), Document.content_number)
+    which = and_(Content.document_id == Document.id, Content.number == number)
+    return _visible.build(reader).outerjoin(Content, which).add_columns(Content)
 
 
 def _one(row: Any) -> Seen:
@@ -215,19 +237,20 @@ def _counted(reader: Reader, names: frozenset[str]) -> Select[Any]:
 
 async def links(
     tx: AsyncSession, caller: Caller, document_ids: Sequence[str]
-) -> dict[str, list[Link]]:
+) -> dict[str, list[Attached]]:
     """Return what each document is attached to, as far as the caller may know of it."""
-    found: dict[str, list[Link]] = {document_id: [] for document_id in document_ids}
-    for (link,) in await _links.rows(tx, caller, {"document_ids": list(found)}):
-        found[link.document_id].append(link)
+    found: dict[str, list[Attached]] = {document_id: [] for document_id in document_ids}
+    for row in await _links.rows(tx, caller, {"document_ids": list(found)}):
+        found[row[0].document_id].append(Attached(*row))
     return found
 
 
 @kept
 def _links(reader: Reader) -> Select[Any]:
+    columns: list[Any] = [Link, _PROTECTED]
+    found: Select[Any] = select(*columns)
     return (
-        select(Link)
-        .join(Document, Document.id == Link.document_id)
+        found.join(Document, Document.id == Link.document_id)
         .where(
             Link.document_id == any_(given("document_ids", ARRAY(Text))), _link_mask(reader) != 0
         )
@@ -257,14 +280,6 @@ async def contents(tx: AsyncSession, documents: Sequence[Document]) -> dict[str,
         )
     )
     return {content.document_id: content for content in await tx.scalars(statement)}
-
-
-async def get_content(tx: AsyncSession, document: Document, number: int | None) -> Content:
-    """Return one content of a visible document, the newest by default. Raises NotFound."""
-    content = await tx.get(Content, (document.id, number or document.content_number))
-    if content is None:
-        raise NotFound
-    return content
 
 
 async def list_contents(
@@ -361,40 +376,3 @@ async def add_readers(
 async def known_keys(tx: AsyncSession, keys: Sequence[str]) -> set[str]:
     """Return those object keys that a content names."""
     return set(await tx.scalars(select(Content.object_key).where(Content.object_key.in_(keys))))
-
-
-async def owner_of(session: AsyncSession, row_id: str) -> Owner | None:
-    """Return the custodian and the person of a document, whoever asks; None when there is none."""
-    statement = select(Document.custodian_id, Document.person_id).where(Document.id == row_id)
-    row = (await session.execute(statement)).first()
-    return Owner("document", *row) if row else None
-
-
-async def describe(session: AsyncSession, row_id: str) -> Described | None:
-    """Return what decides about a document; None when there is none."""
-    found = await session.scalar(select(Document).where(Document.id == row_id))
-    if found is None:
-        return None
-    attached = (
-        select(Link, ReferralRef.parties)
-        .outerjoin(
-            ReferralRef, and_(Link.anchor == Anchor.REFERRAL, ReferralRef.id == Link.target_id)
-        )
-        .where(Link.document_id == row_id)
-        .order_by(Link.recorded_at, Link.target_id)
-    )
-    return Described(
-        resource="document",
-        custodian_id=found.custodian_id,
-        person_id=found.person_id,
-        required=tuple(names_of(DataClass(found.required))),
-        confidentiality=found.confidentiality.value,
-        ways=tuple(_way(*row) for row in await session.execute(attached)),
-        shared=found.status is Status.CURRENT,
-    )
-
-
-def _way(link: Link, parties: Sequence[str] | None) -> Way:
-    if link.anchor is Anchor.CASE:
-        return Way(case_id=link.case_id)
-    return Way(case_id=link.case_id, referral_id=link.target_id, only=tuple(parties or ()))
