@@ -40,7 +40,10 @@ async def shared(alone):
     clinic, pantry = alone.partner("clinic"), alone.partner("social-service")
     case = await alone.case(clinic)
     await alone.grant(clinic, pantry, case["person_id"], SEEN)
-    yield clinic, pantry, f"/v1/cases/{case['id']}"
+    path = f"/v1/cases/{case['id']}"
+    # what a test before left unreadable is followed no more
+    await until(lambda: answers(pantry, path, 200))
+    yield clinic, pantry, path
     await hear(alone, policy.carried().text)
 
 

@@ -78,7 +78,7 @@ def page(organisation, kind, purpose, after):
     return (
         select(thing, seen.c.mask)
         .select_from(thing_reader)
-        .join(thing, thing.c.id == thing_reader.c.thing_id)
+        .join(thing, sql.looked_up(thing.c.id, thing_reader.c.thing_id))
         .join(seen, true())
         .where(thing_reader.c.organisation_id == organisation, thing_reader.c.thing_id < after)
         .where(sql.may_see_any(seen.c.mask, mask_of(["coordination", "needs"])))
