@@ -55,7 +55,10 @@ CONSENTS = {
     "none": [],
     "permit": [("permit", {})],
     "deny": [("deny", {})],
-    "permit, then deny": [("permit", {}), ("deny", {"decided_at": _LATER, "classes": ["needs"]})],
+    "permit, then deny": [
+        ("permit", {"part2": True}),
+        ("deny", {"decided_at": _LATER, "classes": ["needs", "substance-use"]}),
+    ],
     "deny, then permit": [
         ("deny", {}),
         ("permit", {"decided_at": _LATER, "purposes": ["COC"], "case_id": "case", "part2": True}),
