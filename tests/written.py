@@ -51,7 +51,7 @@ def records(platform: Platform) -> list[Record]:
     """Every record of every topic from the beginning, on whichever event log the platform runs."""
     url = platform.event_log or ""
     if url.startswith("kafka://"):
-        return asyncio.run(_on_kafka(url.removeprefix("kafka://").partition("?")[0]))
+        return asyncio.run(_some_on_kafka(url.removeprefix("kafka://").partition("?")[0]))
     return asyncio.run(_on_postgres(platform))
 
 
@@ -69,6 +69,14 @@ async def _on_postgres(platform: Platform) -> list[Record]:
         Record(row["name"], (row["key"] or b"") + row["headers"].encode(), row["value"] or b"")
         for row in rows
     ]
+
+
+async def _some_on_kafka(servers: str) -> list[Record]:
+    """A client that has just met its broker may be told of nothing; a platform has always written."""
+    async with asyncio.timeout(_READ_WITHIN_S):
+        while not (found := await _on_kafka(servers)):
+            await asyncio.sleep(0.2)
+        return found
 
 
 async def _on_kafka(servers: str) -> list[Record]:
@@ -130,7 +138,8 @@ class Heard:
     def found(self, platform: Platform) -> list[str]:
         """The places where any of it is written down."""
         places = [*files(platform)]
-        if platform.is_ready():
+        # running is enough: one that is not ready for a moment has written no less
+        if platform.supervisor and platform.supervisor.poll() is None:
             places += metrics(platform)
             places += (
                 (one.topic, (one.head + one.value).decode(errors="replace"))
