@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from sharing.classes import PART2, PART2_NOTICE
+from svckit import disclosure
 
 Headers = list[tuple[bytes, bytes]]
 _NAME = b"redisclosure-notice"
@@ -17,7 +18,5 @@ def of(disclosed: bytes | None, headers: Iterable[tuple[bytes, bytes]]) -> Heade
 
 
 def _tells(disclosed: bytes) -> bool:
-    """Tell whether any group (see `svckit.disclosure`) is of substance use, and no refusal."""
-    groups = disclosed.replace(b", ", b";").split(b";")
-    told = (group.split(b"|", 3)[2] for group in groups if not group.startswith((b"@", b"!")))
-    return any(int(mask, 16) & PART2 for mask in told)
+    """Tell whether anything disclosed is of substance use, and no refusal."""
+    return any(one.classes & PART2 and not one.denied for one in disclosure.decode([disclosed]))
