@@ -17,7 +17,8 @@ from notify_svc.models import Attempt, Delivery, Endpoint
 from notify_svc.queries import deliveries
 from notify_svc.queries.deliveries import Shown
 from notify_svc.queries.feed import FeedRow
-from notify_svc.schemas import AttemptOut, DeliveryOut, EndpointOut
+from notify_svc.schemas.deliveries import AttemptOut, DeliveryOut
+from notify_svc.schemas.endpoints import EndpointOut
 
 
 def shown_endpoint(endpoint: Endpoint) -> dict[str, Any]:

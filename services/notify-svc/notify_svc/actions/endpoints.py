@@ -23,7 +23,7 @@ from notify_svc.domain.targets import check
 from notify_svc.models import Endpoint, Message, Secret
 from notify_svc.queries import deliveries, endpoints
 from notify_svc.queries.deliveries import Shown
-from notify_svc.schemas import EndpointIn, EndpointPatch
+from notify_svc.schemas.endpoints import EndpointIn, EndpointPatch
 from notify_svc.settings import Settings
 
 

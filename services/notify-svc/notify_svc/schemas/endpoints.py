@@ -1,0 +1,53 @@
+"""Webhook endpoints."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+from svckit.http import In, Out
+
+from notify_svc.schemas.fields import Description, Envelope, EventType, Signature, Url
+
+
+class EndpointIn(In):
+    url: Url
+    description: Description = ""
+    event_types: list[EventType] = Field(
+        default=[], max_length=50, description="`case.opened`, `case.*`; empty: every event"
+    )
+    enabled: bool = True
+    signature: Signature = Field(
+        default="v1", description="v1: shared secret (HMAC); v1a: public key (Ed25519)"
+    )
+
+
+class EndpointPatch(In):
+    url: Url | None = None
+    description: Description | None = None
+    event_types: list[EventType] | None = Field(default=None, max_length=50)
+    enabled: bool | None = None
+
+
+class EndpointOut(Out):
+    id: Annotated[str, Envelope]
+    version: Annotated[int, Envelope]
+    url: Annotated[str, Envelope]
+    description: Annotated[str, Envelope]
+    event_types: Annotated[list[str], Envelope, Field(validation_alias="kinds")]
+    signature: Annotated[Signature, Envelope]
+    enabled: Annotated[bool, Envelope]
+    disabled_reason: Annotated[str | None, Envelope]
+    last_success_at: Annotated[datetime | None, Envelope]
+    created_at: Annotated[datetime, Envelope]
+    updated_at: Annotated[datetime, Envelope]
+
+
+class EndpointWithSecret(EndpointOut):
+    """The only answer that holds the secret: a `whsec_` secret, or the `whpk_` public key."""
+
+    secret: Annotated[str, Envelope]
+
+
+class EndpointPage(Out):
+    items: Annotated[list[EndpointOut], Envelope]
+    next: Annotated[str | None, Envelope]
