@@ -59,7 +59,12 @@ def rotate_command(
     sys.stdout.write(orjson.dumps({"signs_in_s": wait_s, **fresh}).decode() + "\n")
 
 
-@keys_app.command("retire", help="End one key and all it signed, now: for a key that leaked.")
+@keys_app.command(
+    "retire",
+    help="End one key and all it signed, now: for a key that leaked.",
+    # a key's id may begin with a dash: it is a thumbprint in base64url
+    context_settings={"ignore_unknown_options": True},
+)
 def retire_command(kid: str) -> None:
     try:
         keys.retire(_KeyFile().key_file, kid, at=time.time())

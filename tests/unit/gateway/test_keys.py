@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from gateway import keys
+from gateway.__main__ import app
 from gateway.tokens import Tokens
 from svckit.errors import Unauthenticated, Unavailable
 from svckit.identity import Caller
+from typer.testing import CliRunner
 
 AT = 1_800_000_000.0
 CALLER = Caller("org_a", "clinic", "cli_a", "cli_a", "TREAT", frozenset({"cases.read"}), "t1")
@@ -115,6 +117,16 @@ def test_a_key_is_not_retired_before_another_signs(tmp_path: Path) -> None:
     keys.retire(path, old, at=AT + 10)
     assert published(path, AT + 10) == [fresh]
     assert published(path, AT + 10_000) == [fresh]
+
+
+def test_an_operator_may_name_a_key_whose_id_begins_with_a_dash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "keys.json"
+    keys.load(path)
+    monkeypatch.setenv("GATEWAY_KEY_FILE", str(path))
+    answer = CliRunner().invoke(app, ["keys", "retire", "-XX2xBIzSF41qLa"])
+    assert "There is no such key." in answer.output
 
 
 def test_a_token_of_a_retired_key_is_refused_though_it_was_verified(tmp_path: Path) -> None:
