@@ -15,7 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 TOLERANCE_S = 300
-_OK, _REFUSED = 204, 401
+VERIFICATION = "webhook.verification"
+# an endpoint may be verified before its owner has read the answer that holds the secret
+_SECRET_WITHIN_S = 5.0
+_OK, _ECHO, _REFUSED = 204, 200, 401
 
 
 @dataclass
@@ -26,7 +29,7 @@ class Receiver:
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)
     repeated: int = 0
     refused: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Condition = field(default_factory=threading.Condition)
     _server: ThreadingHTTPServer | None = None
 
     def __enter__(self) -> Self:
@@ -35,10 +38,12 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 length = int(self.headers.get("content-length", 0))
-                good = receiver.take(self.path, dict(self.headers), self.rfile.read(length))
-                self.send_response(_OK if good else _REFUSED)
-                self.send_header("Content-Length", "0")
+                body = self.rfile.read(length)
+                status, content = receiver.take(self.path, dict(self.headers), body)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
+                self.wfile.write(content)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited name
                 pass
@@ -61,24 +66,40 @@ class Receiver:
         with self._lock:
             self.secrets[path] = secret
             self.messages.setdefault(path, {})
+            self._lock.notify_all()
 
-    def take(self, path: str, headers: dict[str, str], body: bytes) -> bool:
-        """Verify and keep one delivery; return whether it is genuine."""
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        """Verify and keep one delivery; return what it is answered.
+
+        Who is asked whose endpoint this is gives the challenge back, and is asked with a forged one too.
+        """
         with self._lock:
+            self._lock.wait_for(lambda: path in self.secrets, _SECRET_WITHIN_S)
             named = {name.lower(): value for name, value in headers.items()}
             secret = self.secrets.get(path)
             if secret is None or not verify(secret, named, body):
-                self.refused += 1
-                return False
-            message_id = named["webhook-id"]
+                self.refused += not _is_challenge(body)
+                return _REFUSED, b""
+            message_id, message = named["webhook-id"], json.loads(body)
+            if message["type"] == VERIFICATION:
+                answer = {"challenge": message["data"]["challenge"]}
+                return _ECHO, json.dumps(answer).encode()
             # at least once is the promise: a repeat is taken and changes nothing
             self.repeated += message_id in self.messages[path]
-            self.messages[path][message_id] = json.loads(body)
-            return True
+            self.messages[path][message_id] = message
+            return _OK, b""
 
     def types(self, path: str) -> list[str]:
         with self._lock:
             return [message["type"] for message in self.messages[path].values()]
+
+
+def _is_challenge(body: bytes) -> bool:
+    try:
+        message = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(message, dict) and message.get("type") == VERIFICATION
 
 
 def verify(secret: str, headers: dict[str, str], body: bytes) -> bool:

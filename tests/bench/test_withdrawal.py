@@ -6,6 +6,7 @@ what the case's own service no longer does.
 """
 
 import asyncio
+import json
 import math
 import os
 import secrets
@@ -17,6 +18,7 @@ from functools import partial
 import aiohttp
 import pytest
 from aiohttp import web
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tests import withdrawing, world
 
@@ -237,9 +239,12 @@ async def _run(platform):
     withdrawing.permit(clinic, closed, food)
     seals = withdrawing.add_document(clinic, closed), withdrawing.refer(clinic, closed, food), SEALS
     arrived = defaultdict(list)
-    runner = await _receiver(arrived)
+    trusted = []
+    runner = await _receiver(arrived, trusted)
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    assert food.post("/v1/webhook-endpoints", {"url": url, "description": "bench"}).status == 201
+    made = food.post("/v1/webhook-endpoints", {"url": url, "description": "bench"})
+    assert made.status == 201
+    trusted.append(made.body["secret"])
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as session:
         sides = [Side(platform.url, one, session) for one in (clinic, food)]
         bench, stop = Bench(*sides, arrived), asyncio.Event()
@@ -259,9 +264,16 @@ async def _run(platform):
         return bench.seen, time.monotonic() - began
 
 
-async def _receiver(arrived):
+async def _receiver(arrived, trusted):
     async def take(request):
-        message = await request.json()
+        body = await request.read()
+        message = json.loads(body)
+        if message["type"] == "webhook.verification":
+            try:
+                Webhook(trusted[0]).verify(body, dict(request.headers))
+            except (IndexError, WebhookVerificationError):
+                return web.Response(status=401)
+            return web.json_response({"challenge": message["data"]["challenge"]})
         arrived[message["data"].get("case_id")].append(time.monotonic())
         return web.Response(status=204)
 

@@ -6,6 +6,7 @@
     ├── Forbidden             403   a scope is missing; never used for "not yours"
     ├── NotFound              404   "not there" and "not yours" alike
     ├── Conflict              409
+    ├── Gone                  410
     ├── PreconditionFailed    412
     ├── PayloadTooLarge       413
     ├── UnsupportedMediaType  415
@@ -82,6 +83,11 @@ class NotFound(CareloopError):
 class Conflict(CareloopError):
     status = 409
     code = "conflict"
+
+
+class Gone(CareloopError):
+    status = 410
+    code = "gone"
 
 
 class PreconditionFailed(CareloopError):

@@ -29,7 +29,7 @@ SERVICE = service.Service(
     publishes=events.TOPIC,
     rights_from=("sharing.v1", "case.v1"),
     rules=following.of_replica,
-    workers=(deliver.run,),
+    workers=deliver.WORKERS,
     wrap=_with_feed,
     partner="notify_svc_partner",
 )

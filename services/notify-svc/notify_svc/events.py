@@ -17,6 +17,7 @@ from svckit.ids import new_id
 from svckit.outbox import Event, record
 
 from notify_svc.domain.readers import default_purpose
+from notify_svc.domain.verification import VERIFICATION
 
 if TYPE_CHECKING:
     from notify_svc.queries.claims import Telling
@@ -37,6 +38,13 @@ def body(event_type: str, occurred_at: datetime, data: Mapping[str, Any]) -> byt
     notice = notice_of(data.get("classes", ()))
     told = {**thin, "redisclosure_notice": notice} if notice else thin
     return orjson.dumps({"type": event_type, "timestamp": wire(occurred_at), "data": told})
+
+
+def challenge(endpoint_id: str, version: int, at: datetime, given: str) -> bytes:
+    """Return what a receiver is asked with before it is sent anything: it gives `challenge` back."""
+    href = f"/v1/webhook-endpoints/{endpoint_id}"
+    data = {"id": endpoint_id, "version": version, "href": href, "challenge": given}
+    return orjson.dumps({"type": VERIFICATION, "timestamp": wire(at), "data": data})
 
 
 async def disclosed(tx: AsyncSession, custodian_id: str, told: "Sequence[Telling]") -> None:

@@ -12,6 +12,7 @@ from svckit.db import Database
 from svckit.identity import Caller
 from svckit.rights import Rights
 
+from notify_svc.domain.feeds import FeedPositionExpired
 from notify_svc.queries import feed as queries
 from notify_svc.queries.feed import FeedRow
 
@@ -98,9 +99,22 @@ class Feed:
                 last = await queries.head(session, caller.organisation_id)
                 found = await queries.window(session, caller, after=at, limit=limit, kinds=kinds)
             seen = [row for row in found.rows if row.visible]
+            _require_kept(after, last)
             # an exhausted window has seen everything up to the counter, also what filters left out
             reached = found.rows[-1].seq if found.rows else at
-            at = reached if found.is_full else max(reached, last)
+            at = reached if found.is_full else max(reached, last.seq)
             if seen or not found.is_full:
                 return FeedPage(seen, at, found.is_full)
         return FeedPage([], at, more=True)
+
+
+def _require_kept(after: int, head: queries.Head) -> None:
+    """Raise FeedPositionExpired when what follows has been removed.
+
+    0 is no place of anybody's: who has nothing yet begins with what is kept.
+    """
+    if 0 < after < head.forgotten_seq:
+        raise FeedPositionExpired(
+            "Events after this number are no longer kept.",
+            extra={"kept_after": head.forgotten_seq},
+        )

@@ -11,6 +11,7 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     Text,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -18,6 +19,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from svckit import db
 
 from notify_svc.domain.attempts import WINDOW, Outcome, Status
+from notify_svc.domain.recovery import Progress
+from notify_svc.domain.standing import State, state_of
+from notify_svc.domain.verification import Verification
 
 
 class Base(db.Base):
@@ -29,7 +33,10 @@ class Message(Base):
     """One event as partners are told it; `id` is the event's, `body` the same bytes for everyone."""
 
     __tablename__ = "message"
-    __table_args__ = (Index("ix_message_person_id", "person_id", "occurred_at"),)
+    __table_args__ = (
+        Index("ix_message_person_id", "person_id", "occurred_at"),
+        Index("ix_message_expires_at", "expires_at"),
+    )
 
     id: Mapped[str] = mapped_column(db.Id, primary_key=True)
     type: Mapped[str] = mapped_column(Text)
@@ -58,6 +65,9 @@ class FeedHead(Base):
 
     organisation_id: Mapped[str] = mapped_column(db.Id, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger)
+    # what was removed: up to which number, and until when it had been told
+    forgotten_seq: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    forgotten_until: Mapped[datetime | None]
 
 
 class FeedItem(Base):
@@ -71,11 +81,20 @@ class FeedItem(Base):
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     message_id: Mapped[str] = mapped_column(ForeignKey("message.id"), type_=db.Id)
     kind: Mapped[str] = mapped_column(Text)
+    # rises with the number; null of what was told before this was kept: then when it happened
+    told_at: Mapped[datetime | None] = mapped_column(server_default=func.clock_timestamp())
 
 
 class Endpoint(Base):
     __tablename__ = "webhook_endpoint"
-    __table_args__ = (Index("ix_webhook_endpoint_organisation", "organisation_id", "id"),)
+    __table_args__ = (
+        Index("ix_webhook_endpoint_organisation", "organisation_id", "id"),
+        Index(
+            "ix_webhook_endpoint_verify_at",
+            "verify_at",
+            postgresql_where=text("verify_at IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(db.Id, primary_key=True)
     organisation_id: Mapped[str] = mapped_column(db.Id)
@@ -93,10 +112,34 @@ class Endpoint(Base):
     # distinct messages that failed since the last success
     failed_messages: Mapped[int] = mapped_column(Integer, default=0)
     last_success_at: Mapped[datetime | None]
+    # per cent of the way to being disabled that its owner was told of
+    warned_percent: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))
+    enabled_at: Mapped[datetime | None]
+    # when to ask whose address it is, or when the asker's lease ends; null: it need not be asked
+    verify_at: Mapped[datetime | None]
+    verify_step: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))
+    verify_token: Mapped[str | None] = mapped_column(db.Id)
+    # what came of the last time: `domain.verification`
+    verification_result: Mapped[str | None] = mapped_column(Text)
+    verification_checked_at: Mapped[datetime | None]
+    verified_at: Mapped[datetime | None]
     claimed_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
+
+    @property
+    def state(self) -> State:
+        return state_of(enabled=self.enabled, is_asked=self.verify_at is not None)
+
+    @property
+    def verification(self) -> Verification:
+        return Verification(
+            self.verification_result,
+            self.verification_checked_at,
+            self.verify_at,
+            self.verified_at,
+        )
 
 
 class Secret(Base):
@@ -163,3 +206,31 @@ class Attempt(Base):
     outcome: Mapped[Outcome]
     response_status: Mapped[int | None] = mapped_column(SmallInteger)
     error: Mapped[str | None] = mapped_column(Text)
+
+
+class Recovery(Base):
+    """A replay of a part of the feed to one endpoint; `delivery_id` is what it waits for."""
+
+    __tablename__ = "recovery"
+    __table_args__ = (
+        Index("ix_recovery_endpoint", "endpoint_id", "id"),
+        Index("ix_recovery_running", "id", postgresql_where=text("progress = 'running'")),
+    )
+
+    id: Mapped[str] = mapped_column(db.Id, primary_key=True)
+    organisation_id: Mapped[str] = mapped_column(db.Id)
+    endpoint_id: Mapped[str] = mapped_column(ForeignKey("webhook_endpoint.id"), type_=db.Id)
+    since: Mapped[datetime]
+    until: Mapped[datetime]
+    again: Mapped[bool]
+    dry_run: Mapped[bool]
+    progress: Mapped[Progress]
+    # numbers of the feed: looked at up to here, to be looked at up to there
+    seq: Mapped[int] = mapped_column(BigInteger)
+    last_seq: Mapped[int] = mapped_column(BigInteger)
+    counted: Mapped[int] = mapped_column(Integer, default=0)
+    queued: Mapped[int] = mapped_column(Integer, default=0)
+    skipped: Mapped[int] = mapped_column(Integer, default=0)
+    delivery_id: Mapped[str | None] = mapped_column(db.Id)
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]

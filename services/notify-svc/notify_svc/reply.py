@@ -13,12 +13,13 @@ from svckit.identity import Caller
 from notify_svc.actions.endpoints import WithSecret
 from notify_svc.domain import signing
 from notify_svc.domain.attempts import OPEN
-from notify_svc.models import Attempt, Delivery, Endpoint
+from notify_svc.models import Attempt, Delivery, Endpoint, Recovery
 from notify_svc.queries import deliveries
 from notify_svc.queries.deliveries import Shown
 from notify_svc.queries.feed import FeedRow
 from notify_svc.schemas.deliveries import AttemptOut, DeliveryOut
 from notify_svc.schemas.endpoints import EndpointOut
+from notify_svc.schemas.recoveries import RecoveryOut
 
 
 def shown_endpoint(endpoint: Endpoint) -> dict[str, Any]:
@@ -27,6 +28,11 @@ def shown_endpoint(endpoint: Endpoint) -> dict[str, Any]:
 
 async def endpoint(_: AsyncSession, __: Caller, found: Endpoint) -> Reply:
     return Reply(shown_endpoint(found), version=found.version)
+
+
+async def endpoint_asked(_: AsyncSession, __: Caller, found: Endpoint) -> Reply:
+    """Answer 202: the receiver is asked afterwards."""
+    return Reply(shown_endpoint(found), 202, version=found.version)
 
 
 async def endpoint_with_secret(_: AsyncSession, __: Caller, found: WithSecret) -> Reply:
@@ -45,6 +51,19 @@ async def registered(tx: AsyncSession, caller: Caller, found: WithSecret) -> Rep
 
 async def removed(_: AsyncSession, __: Caller, ___: None) -> Reply:
     return Reply(None, 204)
+
+
+def shown_recovery(recovery: Recovery) -> dict[str, Any]:
+    return RecoveryOut.model_validate(recovery).model_dump(mode="json")
+
+
+async def recovery(_: AsyncSession, __: Caller, found: Recovery) -> Reply:
+    return Reply(shown_recovery(found))
+
+
+async def recovery_begun(_: AsyncSession, __: Caller, found: Recovery) -> Reply:
+    location = f"/v1/webhook-endpoints/{found.endpoint_id}/recoveries/{found.id}"
+    return Reply(shown_recovery(found), 202, location=location)
 
 
 def shown_delivery(found: Shown) -> dict[str, Any]:

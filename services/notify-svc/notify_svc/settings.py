@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 from svckit.settings import ServiceSettings
 
-from notify_svc.domain.schedule import SCHEDULE_S
+from notify_svc.domain.schedule import KEEP_DAYS, SCHEDULE_S, VERIFY_SCHEDULE_S
 from notify_svc.domain.targets import TargetRule
 
 
@@ -21,6 +21,8 @@ class Settings(ServiceSettings):
     target_ports: frozenset[int] = frozenset({443, 8443})
     # seconds before each attempt; once spent, the delivery is exhausted
     schedule_s: tuple[float, ...] = SCHEDULE_S
+    # seconds before a new receiver is asked whose it is, and asked again; once spent, disabled
+    verify_schedule_s: tuple[float, ...] = VERIFY_SCHEDULE_S
     # time to a connection, and to the end of the answer
     connect_timeout_s: float = Field(default=5, gt=0)
     total_timeout_s: float = Field(default=15, gt=0)
@@ -33,6 +35,11 @@ class Settings(ServiceSettings):
     # how long the old secret still signs after a rotation
     rotation_overlap_s: float = Field(default=24 * 3600, ge=0)
     endpoints_per_organisation: int = Field(default=20, ge=1)
+    # how long feed, messages, deliveries and attempts are kept; what was not sent by then expires
+    keep_days: int = Field(default=KEEP_DAYS, ge=1)
+    # how often old ones are looked for, and how many messages are removed at once
+    forget_every_s: float = Field(default=60, gt=0)
+    forget_batch: int = Field(default=500, ge=1)
     # how often deliveries that no claim will touch are brought to rest
     sweep_every_s: float = Field(default=5, gt=0)
     # long polls of the feed that one process holds open; beyond it, answers come at once

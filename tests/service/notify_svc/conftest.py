@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections import deque
 from datetime import timedelta
 from types import SimpleNamespace
@@ -10,9 +11,12 @@ import pytest
 from aiohttp import web
 from notify_svc.app import create_app
 from notify_svc.consumer import HANDLERS
+from notify_svc.deliver.keep import Keeper
 from notify_svc.deliver.loop import Loop
+from notify_svc.domain.verification import VERIFICATION
 from notify_svc.settings import Settings
 from sqlalchemy import text
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from svckit.clock import now
 from svckit.cloudevents import Received
 from svckit.ids import new_id
@@ -29,11 +33,22 @@ def key():
     return {"Idempotency-Key": new_id("key")}
 
 
+def is_genuine(secret, headers, body):
+    try:
+        Webhook(secret).verify(body, dict(headers))
+    except WebhookVerificationError:
+        return False
+    return True
+
+
 class Receiver:
-    """A partner's server: answers as told, once each, then 204; keeps what it got."""
+    """A partner's server: answers as told, once each, then 204; keeps what it got.
+
+    Who is asked whose it is answers as it should, once it trusts a secret; `asked` keeps the requests.
+    """
 
     def __init__(self):
-        self.got = []
+        self.got, self.asked, self.secrets = [], [], []
         self.answers = deque()
         self.arrived = asyncio.Event()
         self.release = asyncio.Event()
@@ -44,11 +59,22 @@ class Receiver:
 
     async def handle(self, request):
         body = await request.read()
+        if json.loads(body)["type"] == VERIFICATION:
+            return self.verify(request.headers, body)
         self.got.append(SimpleNamespace(path=request.path, headers=request.headers, body=body))
         self.arrived.set()
         await self.release.wait()
         status, headers = self.answers.popleft() if self.answers else (204, {})
         return web.Response(status=status, headers=headers)
+
+    def trust(self, secret):
+        self.secrets.append(secret)
+
+    def verify(self, headers, body):
+        self.asked.append(SimpleNamespace(headers=headers, body=body))
+        if any(is_genuine(secret, headers, body) for secret in self.secrets):
+            return web.json_response({"challenge": json.loads(body)["data"]["challenge"]})
+        return web.Response(status=401)
 
     @contextlib.asynccontextmanager
     async def serve(self):
@@ -164,6 +190,21 @@ class World:
         return [item["type"].removeprefix("org.careloop.")[:-3] for item in items]
 
     async def endpoint(self, organisation, url, **more):
+        """An endpoint that was found to be its organisation's."""
+        made = await self.register(organisation, url, **more)
+        await self.sql(
+            "UPDATE webhook_endpoint SET enabled = true, verify_at = NULL, verified_at = now(),"
+            " enabled_at = now() WHERE id = :id",
+            id=made["id"],
+        )
+        return await self.shown(organisation, made["id"]) | {"secret": made["secret"]}
+
+    async def shown(self, organisation, endpoint_id):
+        answer = await self.client(organisation).get(f"/v1/webhook-endpoints/{endpoint_id}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def register(self, organisation, url, **more):
         answer = await self.client(organisation).post(
             "/v1/webhook-endpoints", json={"url": url, **more}, headers=key()
         )
@@ -202,6 +243,24 @@ class World:
                 await asyncio.sleep(0.005)
             raise AssertionError("deliveries do not come to rest")
 
+    @contextlib.asynccontextmanager
+    async def keeper(self, **settings):
+        found = Keeper(self.db, self.app.state.rights, self.settings.model_copy(update=settings))
+        try:
+            yield found
+        finally:
+            await found.close()
+
+    async def keep(self, **settings):
+        """Look after endpoints until there is nothing to do at once."""
+        async with self.keeper(**settings) as keeper:
+            for _ in range(200):
+                moved = await keeper.turn()
+                await keeper.idle()
+                if not moved:
+                    return
+            raise AssertionError("the keeper does not come to rest")
+
     async def is_waiting(self):
         """Whether anything is to be tried again within a second."""
         async with self.db.read() as session:
@@ -228,6 +287,7 @@ def settings(database_for, issuer):
         **found,
         allow_private_targets=True,
         schedule_s=QUICK,
+        verify_schedule_s=QUICK,
         total_timeout_s=2,
         connect_timeout_s=1,
         lease_margin_s=0.5,

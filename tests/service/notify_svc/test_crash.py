@@ -192,7 +192,7 @@ async def test_what_was_held_for_too_long_does_not_go_out_any_more(
     await world.sql("UPDATE webhook_endpoint SET enabled = true")
     await world.deliver()
     [ended] = await world.deliveries(clinic)
-    assert (ended["status"], ended["reason"]) == ("exhausted", "expired")
+    assert (ended["status"], ended["reason"]) == ("expired", "expired")
     assert receiver.got == []
 
 

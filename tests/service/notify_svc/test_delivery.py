@@ -274,7 +274,8 @@ async def test_an_endpoint_without_success_for_days_is_disabled(world, clinic, e
     receiver.will_answer(*[(500, {})] * 40)
     for _ in range(10):
         await world.happened("case.changed", clinic)
-    await world.deliver(disable_after_s=0.0001)
+    await world.deliver()
+    await world.keep(disable_after_s=0.0001)
     shown = await world.client(clinic).get(f"/v1/webhook-endpoints/{endpoint['id']}")
     assert (shown.json()["enabled"], shown.json()["disabled_reason"]) == (False, "failing")
     statuses = {d["status"] for d in await world.deliveries(clinic)}

@@ -172,6 +172,41 @@ async def test_deliveries_are_listed_by_page_newest_first_and_filtered(world):
     assert await world.deliveries(clinic, status="delivered") == []
 
 
+async def test_deliveries_are_found_by_type_by_time_and_by_what_was_answered(world, receiver):
+    clinic = await world.organisation()
+    await world.endpoint(clinic, receiver.url)
+    receiver.will_answer((500, {}), (204, {}), (503, {}))
+    for kind in ("case.opened", "note.added", "case.closed"):
+        await world.happened(kind, clinic)
+        await world.deliver()
+
+    async def found(**filters):
+        listed = await world.deliveries(clinic, **filters)
+        return [one["event_type"].removeprefix("org.careloop.")[:-3] for one in listed]
+
+    assert await found(event_type="case.*") == ["case.closed", "case.opened"]
+    assert await found(event_type=["note.added", "org.careloop.case.opened.v1"]) == [
+        "note.added",
+        "case.opened",
+    ]
+    assert await found(response_status=500) == ["case.opened"]
+    assert await found(response_status=503) == ["note.added"]
+    assert await found(response_status=204, event_type="case.*") == ["case.closed", "case.opened"]
+    assert await found(event_type="webhook.ping") == []
+    second = (await world.deliveries(clinic))[1]["created_at"]
+    assert await found(since=second) == ["case.closed", "note.added"]
+    assert await found(until=second) == ["case.opened"]
+    client = world.client(clinic)
+    for nonsense in (
+        {"event_type": "case.eaten"},
+        {"since": "yesterday"},
+        {"until": "2026-01-01T00:00:00"},
+        {"response_status": 99},
+    ):
+        answer = await client.get("/v1/deliveries", params=nonsense)
+        assert answer.status_code == 422, nonsense
+
+
 ROUTES = [
     ("GET", PATH),
     ("GET", PATH + "/{endpoint}"),

@@ -39,6 +39,7 @@ class Service:
             port=str(self.port),
             allow_private_targets="true",
             schedule_s="[0, 0.05, 0.1, 0.2, 0.2, 0.2, 0.2]",
+            verify_schedule_s="[0, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8, 16]",
             total_timeout_s="2",
             connect_timeout_s="1",
             lease_margin_s="0.5",
@@ -89,12 +90,20 @@ class Clinic:
         ) as client:
             yield client
 
-    async def listen(self, url):
+    async def listen(self, receiver):
         async with self.http() as client:
+            path = "/v1/webhook-endpoints"
             answer = await client.post(
-                "/v1/webhook-endpoints", json={"url": url}, headers={"Idempotency-Key": "one"}
+                path, json={"url": receiver.url}, headers={"Idempotency-Key": "one"}
             )
             assert answer.status_code == 201, answer.text
+            receiver.trust(answer.json()["secret"])
+
+            async def verified():
+                shown = await client.get(f"{path}/{answer.json()['id']}")
+                return shown.json()["state"] == "enabled"
+
+            await until(verified)
 
     async def change_a_case(self):
         self.version += 1
@@ -158,7 +167,7 @@ def ids_at(receiver):
 
 
 async def test_an_event_travels_from_an_outbox_over_the_log_to_feed_and_webhook(clinic, receiver):
-    await clinic.listen(receiver.url)
+    await clinic.listen(receiver)
     event_id = await clinic.change_a_case()
     await asyncio.wait_for(receiver.arrived.wait(), WITHIN_S)
     assert ids_at(receiver) == [event_id]
@@ -168,7 +177,7 @@ async def test_an_event_travels_from_an_outbox_over_the_log_to_feed_and_webhook(
 async def test_killed_while_a_partner_is_answering_it_sends_again_and_says_so(
     service, clinic, receiver
 ):
-    await clinic.listen(receiver.url)
+    await clinic.listen(receiver)
     receiver.release.clear()
     event_id = await clinic.change_a_case()
     await asyncio.wait_for(receiver.arrived.wait(), WITHIN_S)
@@ -190,7 +199,7 @@ async def test_killed_while_a_partner_is_answering_it_sends_again_and_says_so(
 async def test_killed_again_and_again_it_loses_nothing_and_repeats_only_what_was_in_flight(
     service, clinic, receiver
 ):
-    await clinic.listen(receiver.url)
+    await clinic.listen(receiver)
     recorded = []
     for _ in range(KILLS):
         recorded += [await clinic.change_a_case() for _ in range(12)]
@@ -213,7 +222,7 @@ async def test_killed_again_and_again_it_loses_nothing_and_repeats_only_what_was
 
 
 async def test_asked_to_stop_it_ends_in_time_with_nothing_in_flight(service, clinic, receiver):
-    await clinic.listen(receiver.url)
+    await clinic.listen(receiver)
     receiver.release.clear()
     await clinic.change_a_case()
     await asyncio.wait_for(receiver.arrived.wait(), WITHIN_S)

@@ -11,7 +11,6 @@ from notify_svc.domain.attempts import (
     Outcome,
     Standing,
     Status,
-    is_failing_for_good,
     judge,
     require_redeliverable,
 )
@@ -76,7 +75,7 @@ def test_a_failure_of_a_disabled_endpoint_is_held_not_retried():
 
 def test_a_busy_receiver_cannot_keep_an_expired_message_alive():
     verdict = judged(Answer(503, retry_after_s=1), Standing(0, True, True, 4))
-    assert (verdict.status, verdict.reason) == (Status.EXHAUSTED, "expired")
+    assert (verdict.status, verdict.reason) == (Status.EXPIRED, "expired")
 
 
 def test_timeouts_halve_the_window_and_successes_open_it_again():
@@ -101,13 +100,6 @@ def test_a_window_stays_between_one_and_four_and_steps_never_fall(answer, at):
 def test_a_disabled_endpoint_never_gets_another_attempt(answer, at):
     if not at.enabled:
         assert judged(answer, at).status in {Status.DELIVERED, Status.HELD}
-
-
-def test_ten_failed_messages_and_three_silent_days_disable():
-    three_days = 72 * 3600
-    assert is_failing_for_good(failed_messages=10, silent_s=three_days, limit_s=three_days)
-    assert not is_failing_for_good(failed_messages=9, silent_s=three_days, limit_s=three_days)
-    assert not is_failing_for_good(failed_messages=10, silent_s=3600, limit_s=three_days)
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.SENDING])

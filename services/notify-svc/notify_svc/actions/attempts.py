@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.ids import new_id
 
 from notify_svc import events
+from notify_svc.actions import standing
 from notify_svc.actions.fanout import DISABLED
 from notify_svc.actions.standing import cancel_removed, hold, release
 from notify_svc.domain.attempts import (
@@ -21,7 +22,6 @@ from notify_svc.domain.attempts import (
     Standing,
     Status,
     Verdict,
-    is_failing_for_good,
     judge,
 )
 from notify_svc.domain.readers import default_purpose
@@ -150,7 +150,7 @@ async def settle(
         verdict = judge(answer, standing, settings.schedule_s, chance)
         _move(held.delivery, verdict, at)
         await tx.flush()
-        await _learn(tx, endpoint, verdict, settings, at)
+        await _learn(tx, endpoint, verdict, at)
     await tx.execute(
         update(Attempt)
         .where(Attempt.id == claim.token)
@@ -177,27 +177,16 @@ def _move(delivery: Delivery, verdict: Verdict, at: datetime) -> None:
     delivery.ended_at = at if verdict.status in ENDED else None
 
 
-async def _learn(
-    tx: AsyncSession, endpoint: Endpoint, verdict: Verdict, settings: Settings, at: datetime
-) -> None:
+async def _learn(tx: AsyncSession, endpoint: Endpoint, verdict: Verdict, at: datetime) -> None:
     """Let the endpoint's window, and whether it is enabled at all, follow from what it answered."""
     endpoint.window = verdict.window
     if verdict.outcome is Outcome.DELIVERED:
         endpoint.failed_messages, endpoint.last_success_at = 0, at
+        endpoint.warned_percent = 0
     elif verdict.outcome is Outcome.FAILED and verdict.step == 1:
         endpoint.failed_messages += 1
-    silent_s = (at - (endpoint.last_success_at or endpoint.updated_at)).total_seconds()
-    failing = is_failing_for_good(
-        failed_messages=endpoint.failed_messages,
-        silent_s=silent_s,
-        limit_s=settings.disable_after_s,
-    )
-    reason = verdict.disable or ("failing" if failing else None)
-    if endpoint.enabled and reason:
-        endpoint.enabled, endpoint.disabled_reason = False, reason
-        endpoint.version += 1
-        endpoint.updated_at = at
-        await hold(tx, [endpoint.id])
+    if endpoint.enabled and verdict.disable:
+        await standing.disable(tx, endpoint, verdict.disable, at)
     if endpoint.deleted_at is not None:
         await cancel_removed(tx, [endpoint.id])
 

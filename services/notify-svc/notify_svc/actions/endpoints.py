@@ -1,4 +1,4 @@
-"""Webhook endpoints: register, change, remove, rotate_secret, ping. Own organisation only."""
+"""Webhook endpoints: register, change, verify, remove, rotate_secret, ping. Own organisation only."""
 
 from datetime import timedelta
 from typing import NamedTuple
@@ -12,16 +12,17 @@ from svckit.identity import Caller
 from svckit.ids import new_id
 from svckit.telemetry import traceparent
 
-from notify_svc import events
+from notify_svc.actions import notices, standing
 from notify_svc.actions.fanout import queue
-from notify_svc.actions.standing import cancel_removed, hold, release
+from notify_svc.actions.standing import cancel_removed
 from notify_svc.domain import signing
 from notify_svc.domain.attempts import EndpointDisabled, TooManyEndpoints
-from notify_svc.domain.kinds import PING, normalise, short
-from notify_svc.domain.schedule import KEEP_DAYS
+from notify_svc.domain.kinds import PING, normalise
+from notify_svc.domain.standing import State
 from notify_svc.domain.targets import check
-from notify_svc.models import Endpoint, Message, Secret
+from notify_svc.models import Endpoint, Secret
 from notify_svc.queries import deliveries, endpoints
+from notify_svc.queries.claims import database_now
 from notify_svc.queries.deliveries import Shown
 from notify_svc.schemas.endpoints import EndpointIn, EndpointPatch
 from notify_svc.settings import Settings
@@ -50,21 +51,19 @@ async def register(
         description=body.description,
         kinds=normalise(body.event_types),
         signature=body.signature,
-        enabled=body.enabled,
+        enabled=False,
+        disabled_reason=standing.BY_OWNER,
         created_at=at,
         updated_at=at,
     )
-    secret = _fresh(endpoint)
+    secret = signing.fresh(endpoint.signature)
     tx.add(endpoint)
     await tx.flush()
     tx.add(Secret(endpoint_id=endpoint.id, value=secret, created_at=at))
+    if body.enabled:
+        await standing.ask(tx, endpoint, await database_now(tx))
     await _audit(tx, caller, "register", endpoint)
     return WithSecret(endpoint, secret)
-
-
-def _fresh(endpoint: Endpoint) -> str:
-    asymmetric = endpoint.signature == "v1a"
-    return signing.new_private_key() if asymmetric else signing.new_secret()
 
 
 async def change(
@@ -79,6 +78,7 @@ async def change(
     """Raises NotFound, PreconditionFailed, TargetRefused."""
     endpoint = await endpoints.get_for_update(tx, caller, endpoint_id)
     check_version(endpoint.version, expected)
+    moves = body.url is not None and body.url != endpoint.url
     if body.url is not None:
         check(body.url, settings.targets())
         endpoint.url = body.url
@@ -86,24 +86,40 @@ async def change(
         endpoint.description = body.description
     if body.event_types is not None:
         endpoint.kinds = normalise(body.event_types)
-    if body.enabled is not None and body.enabled != endpoint.enabled:
-        await _switch(tx, endpoint, enabled=body.enabled)
+    if moves:
+        endpoint.verified_at = None
+    if moves or body.enabled is not None:
+        wanted = body.enabled
+        if wanted is None:
+            wanted = endpoint.state is not State.DISABLED
+        await _stand(tx, endpoint, wanted=wanted, moves=moves)
     _touch(endpoint)
     await tx.flush()
     await _audit(tx, caller, "change", endpoint)
     return endpoint
 
 
-async def _switch(tx: AsyncSession, endpoint: Endpoint, *, enabled: bool) -> None:
-    """Disabled: what waits is held. Enabled: what was held goes out, all of it, from the start."""
-    endpoint.enabled = enabled
-    endpoint.disabled_reason = None if enabled else "disabled-by-owner"
-    endpoint.failed_messages = 0
-    if enabled:
-        endpoint.last_success_at = None
-        await release(tx, [endpoint.id])
-    else:
-        await hold(tx, [endpoint.id])
+async def _stand(tx: AsyncSession, endpoint: Endpoint, *, wanted: bool, moves: bool) -> None:
+    """Disabled: what waits is held. Enabled: what was held goes out, once the address is verified."""
+    at = await database_now(tx)
+    if not wanted:
+        if endpoint.state is not State.DISABLED:
+            await standing.disable(tx, endpoint, standing.BY_OWNER, at)
+    elif endpoint.verified_at is None and (moves or not endpoint.enabled):
+        await standing.ask(tx, endpoint, at)
+    elif not endpoint.enabled:
+        await standing.enable(tx, endpoint, at)
+
+
+async def verify(tx: AsyncSession, caller: Caller, endpoint_id: str) -> Endpoint:
+    """Ask the receiver again whose it is; until it has answered, what waits is held.
+
+    Raises NotFound.
+    """
+    endpoint = await endpoints.get_for_update(tx, caller, endpoint_id)
+    await standing.ask(tx, endpoint, await database_now(tx))
+    await _audit(tx, caller, "verify", endpoint)
+    return endpoint
 
 
 async def remove(tx: AsyncSession, caller: Caller, endpoint_id: str, expected: int) -> None:
@@ -114,6 +130,7 @@ async def remove(tx: AsyncSession, caller: Caller, endpoint_id: str, expected: i
     endpoint = await endpoints.get_for_update(tx, caller, endpoint_id)
     check_version(endpoint.version, expected)
     endpoint.enabled = False
+    endpoint.verify_at = endpoint.verify_token = None
     endpoint.deleted_at = now()
     _touch(endpoint)
     await tx.flush()
@@ -137,7 +154,7 @@ async def rotate_secret(
         .where(Secret.endpoint_id == endpoint.id, Secret.not_after.is_(None))
         .values(not_after=at + timedelta(seconds=settings.rotation_overlap_s))
     )
-    secret = _fresh(endpoint)
+    secret = signing.fresh(endpoint.signature)
     tx.add(Secret(endpoint_id=endpoint.id, value=secret, created_at=at))
     _touch(endpoint)
     await tx.flush()
@@ -146,29 +163,14 @@ async def rotate_secret(
 
 
 async def ping(tx: AsyncSession, caller: Caller, endpoint_id: str) -> Shown:
-    """Queue a signed `webhook.ping` for one endpoint. Raises NotFound, EndpointDisabled."""
+    """Queue a signed `webhook.ping` for one endpoint: it goes out once the endpoint is verified.
+
+    Raises NotFound, EndpointDisabled.
+    """
     endpoint = await endpoints.get_for_update(tx, caller, endpoint_id)
-    if not endpoint.enabled:
+    if endpoint.state is State.DISABLED:
         raise EndpointDisabled("The endpoint is disabled; enable it to test it.")
-    at = now()
-    about = {
-        "id": endpoint.id,
-        "version": endpoint.version,
-        "href": f"/v1/webhook-endpoints/{endpoint.id}",
-    }
-    message = Message(
-        id=new_id("evt"),
-        type=PING,
-        kind=short(PING),
-        subject=endpoint.id,
-        version=endpoint.version,
-        custodian_id=caller.organisation_id,
-        parties=[],
-        classes=0,
-        body=events.body(PING, at, about),
-        occurred_at=at,
-        expires_at=at + timedelta(days=KEEP_DAYS),
-    )
+    message = notices.about(endpoint, PING, now())
     tx.add(message)
     await tx.flush()
     [delivery_id] = await queue(tx, message, [endpoint], parent=traceparent())

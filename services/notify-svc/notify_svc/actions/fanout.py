@@ -61,9 +61,21 @@ async def tell(tx: AsyncSession, event: Told) -> None:
     if message.kind in _LABELLING:
         await _relabel(tx, message)
     organisations = await audience.audience(tx, message)
-    await _number(tx, message, organisations)
-    endpoints = await audience.listening(tx, organisations, message.type)
-    await queue(tx, message, endpoints, parent=traceparent() or event.traceparent or "")
+    await hand_out(tx, message, organisations, parent=traceparent() or event.traceparent or "")
+
+
+async def hand_out(
+    tx: AsyncSession, message: Message, organisations: Sequence[str], *, parent: str, but: str = ""
+) -> None:
+    """Number a stored message in these feeds and queue it for their endpoints, `but` for one.
+
+    The caller holds the turn of `audience.serialise`.
+    """
+    if organisations:
+        await _number(tx, message, organisations)
+        found = await audience.listening(tx, organisations, message.type)
+        endpoints = [endpoint for endpoint in found if endpoint.id != but]
+        await queue(tx, message, endpoints, parent=parent)
 
 
 async def _relabel(tx: AsyncSession, message: Message) -> None:
@@ -85,7 +97,7 @@ async def tell_missed(tx: AsyncSession, grant: Grant) -> None:
         return
     await audience.serialise(tx)
     for message in await audience.missed(tx, grant):
-        await _tell_late(tx, message, [grant.recipient_id])
+        await hand_out(tx, message, [grant.recipient_id], parent=traceparent())
 
 
 async def tell_since(tx: AsyncSession, at: datetime) -> None:
@@ -94,14 +106,7 @@ async def tell_since(tx: AsyncSession, at: datetime) -> None:
     for message in await audience.since(tx, at):
         told = await audience.told(tx, message)
         found = [one for one in await audience.audience(tx, message) if one not in told]
-        await _tell_late(tx, message, found)
-
-
-async def _tell_late(tx: AsyncSession, message: Message, organisations: Sequence[str]) -> None:
-    if organisations:
-        await _number(tx, message, organisations)
-        endpoints = await audience.listening(tx, organisations, message.type)
-        await queue(tx, message, endpoints, parent=traceparent() or "")
+        await hand_out(tx, message, found, parent=traceparent())
 
 
 async def _store(tx: AsyncSession, event: Told) -> Message | None:

@@ -1,31 +1,41 @@
-"""Wakes the senders of this process at a commit that queued something; others find it by polling."""
+"""Wakes who waits in this process at a commit that gave them work; others find it by polling."""
 
 import asyncio
 import weakref
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
-_MARK = "webhooks queued"
-_senders: "weakref.WeakSet[asyncio.Event]" = weakref.WeakSet()
+
+class About(StrEnum):
+    # deliveries: the senders
+    QUEUED = "webhooks queued"
+    # endpoints to be verified, events to be recovered: the keeper
+    ASKED = "endpoints asked about"
 
 
-def woken() -> asyncio.Event:
+_waiting: dict[About, "weakref.WeakSet[asyncio.Event]"] = {
+    about: weakref.WeakSet() for about in About
+}
+
+
+def woken(about: About = About.QUEUED) -> asyncio.Event:
     """Return an event that is set after each such commit of this process."""
     hint = asyncio.Event()
-    _senders.add(hint)
+    _waiting[about].add(hint)
     return hint
 
 
-def wake_after_commit(tx: AsyncSession) -> None:
-    """Set every sender's event once the transaction has committed."""
-    if _senders and not tx.info.get(_MARK):
-        tx.info[_MARK] = True
-        event.listen(tx.sync_session, "after_commit", _wake, once=True)
+def wake_after_commit(tx: AsyncSession, about: About = About.QUEUED) -> None:
+    """Set the event of everyone who waits for it, once the transaction has committed."""
+    if _waiting[about] and not tx.info.get(about):
+        tx.info[about] = True
 
+        def wake(session: Any) -> None:
+            session.info.pop(about, None)
+            for hint in list(_waiting[about]):
+                hint.set()
 
-def _wake(session: Any) -> None:
-    session.info.pop(_MARK, None)
-    for hint in list(_senders):
-        hint.set()
+        event.listen(tx.sync_session, "after_commit", wake, once=True)

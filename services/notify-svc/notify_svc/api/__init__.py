@@ -1,5 +1,5 @@
 """Routes, one line of work each. Everything is the caller's organisation's."""
 
-from notify_svc.api import deliveries, endpoints, events
+from notify_svc.api import deliveries, endpoints, events, recoveries
 
-ROUTERS = [events.router, endpoints.router, deliveries.router]
+ROUTERS = [events.router, endpoints.router, recoveries.router, deliveries.router]

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AwareDatetime
 from svckit.db import Read
 from svckit.idempotency import Create
 from svckit.ids import PATTERN
@@ -13,19 +14,30 @@ from notify_svc import reply
 from notify_svc.actions import deliveries as actions
 from notify_svc.api.parts import DeliveryId, MayManage
 from notify_svc.domain.attempts import Status
+from notify_svc.domain.kinds import normalise
 from notify_svc.queries import deliveries
 from notify_svc.queries.deliveries import Filters
 from notify_svc.schemas.deliveries import DeliveryDetail, DeliveryPage
+from notify_svc.schemas.fields import SentType
 
 router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"], responses=PROBLEMS)
 
 
 def _filters(
+    *,
     endpoint_id: Annotated[str | None, Query(pattern=PATTERN)] = None,
     status: Annotated[Status | None, Query()] = None,
     event_id: Annotated[str | None, Query(pattern=PATTERN)] = None,
+    event_type: Annotated[list[SentType] | None, Query(max_length=20)] = None,
+    since: Annotated[AwareDatetime | None, Query(description="queued from then on")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="queued before")] = None,
+    response_status: Annotated[
+        int | None, Query(ge=100, le=599, description="what an attempt was answered")
+    ] = None,
 ) -> Filters:
-    return Filters(endpoint_id, status, event_id)
+    return Filters(
+        endpoint_id, status, event_id, normalise(event_type or []), since, until, response_status
+    )
 
 
 @router.get("", response_model=DeliveryPage)

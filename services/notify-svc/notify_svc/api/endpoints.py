@@ -30,7 +30,7 @@ router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], responses=
 async def register_endpoint(
     body: EndpointIn, caller: MayManage, cmd: Create, settings: Config
 ) -> Response:
-    """Register an endpoint; the answer alone holds its secret."""
+    """Register an endpoint; the answer alone holds its secret. It is verified before it is sent anything."""
     return await cmd.run(
         caller,
         lambda tx: actions.register(tx, caller, body, settings),
@@ -102,11 +102,19 @@ async def rotate_secret(
     )
 
 
+@router.post("/{endpoint_id}/verify", status_code=202, response_model=EndpointOut)
+async def verify_endpoint(endpoint_id: EndpointId, caller: MayManage, cmd: Create) -> Response:
+    """Ask the receiver again whose it is; until it has answered, deliveries are held."""
+    return await cmd.run(
+        caller, lambda tx: actions.verify(tx, caller, endpoint_id), reply.endpoint_asked
+    )
+
+
 @router.post(
     "/{endpoint_id}/test",
     status_code=202,
     response_model=DeliveryDetail,
 )
 async def test_endpoint(endpoint_id: EndpointId, caller: MayManage, cmd: Create) -> Response:
-    """Send a signed `webhook.ping`."""
+    """Send a signed `webhook.ping`, as soon as the endpoint is verified."""
     return await cmd.run(caller, lambda tx: actions.ping(tx, caller, endpoint_id), reply.delivery)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from svckit.problems import PROBLEMS
 
 from notify_svc import reply
-from notify_svc.api.parts import MayFollow
+from notify_svc.api.parts import GONE, MayFollow
 from notify_svc.domain.kinds import normalise
 from notify_svc.feed import MAX_WAIT_S, Feed
 from notify_svc.schemas.events import FeedOut
@@ -21,7 +21,7 @@ def _feed(request: Request) -> Feed:
     return feed
 
 
-@router.get("", response_model=FeedOut)
+@router.get("", response_model=FeedOut, responses=GONE)
 async def read_events(
     caller: MayFollow,
     feed: Annotated[Feed, Depends(_feed)],

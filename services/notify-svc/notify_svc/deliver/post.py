@@ -82,10 +82,10 @@ class Poster:
         async with self._session.post(
             url, data=claim.body, headers=headers, allow_redirects=False
         ) as response:
-            await _drain(response)
+            body = await _beginning(response)
             asked = retry_after_s(response.headers.get("Retry-After"), now.astimezone(UTC))
             redirected = 300 <= response.status < 400  # noqa: PLR2004  # RFC 9110 s15.4
-            return Answer(response.status, "redirect" if redirected else None, asked)
+            return Answer(response.status, "redirect" if redirected else None, asked, body)
 
 
 def headers_of(claim: Claim, timestamp: int, parent: str) -> Mapping[str, str]:
@@ -100,16 +100,17 @@ def headers_of(claim: Claim, timestamp: int, parent: str) -> Mapping[str, str]:
     return {**found, "traceparent": parent} if parent else found
 
 
-async def _drain(response: aiohttp.ClientResponse) -> None:
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
     """Read at most the limit; a body that is larger or late costs the connection, not the result."""
-    read = 0
+    read = bytearray()
     try:
         async with asyncio.timeout(_DRAIN_S):
-            while read < _RESPONSE_LIMIT:
-                chunk = await response.content.read(_RESPONSE_LIMIT - read)
+            while len(read) < _RESPONSE_LIMIT:
+                chunk = await response.content.read(_RESPONSE_LIMIT - len(read))
                 if not chunk:
-                    return
-                read += len(chunk)
+                    return bytes(read)
+                read += chunk
     except (TimeoutError, aiohttp.ClientError):
         pass
     response.close()
+    return bytes(read)

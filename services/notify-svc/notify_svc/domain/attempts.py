@@ -1,11 +1,12 @@
 """The life of a delivery, and what one answer does to it.
 
     pending ──claim──> sending ──2xx──> delivered
-       ^                  │ ├──> exhausted   the schedule is spent, or the message expired
+       ^                  │ ├──> exhausted   the schedule is spent
        └──wait / lease────┘ └──> held        the endpoint was disabled meanwhile
     pending | held ──no longer visible, endpoint deleted──> cancelled
     pending ──endpoint disabled──> held ──enabled──> pending
-    delivered | exhausted | cancelled ──redeliver──> pending
+    pending | sending | held ──message too old──> expired
+    delivered | exhausted | cancelled ──redeliver, recover──> pending
 
 A claim writes the attempt with outcome `unknown` before anything is sent: after a crash it still
 reads `unknown`, and the delivery is claimed again once the lease has passed.
@@ -22,7 +23,6 @@ from notify_svc.domain.schedule import wait_s
 WINDOW = 4  # attempts in flight per endpoint; halves on a timeout, grows by one on a success
 GONE = 410
 BUSY = (429, 503)
-DISABLE_AFTER_MESSAGES = 10
 
 
 class Status(StrEnum):
@@ -32,6 +32,7 @@ class Status(StrEnum):
     EXHAUSTED = "exhausted"
     CANCELLED = "cancelled"
     HELD = "held"
+    EXPIRED = "expired"
 
 
 class Outcome(StrEnum):
@@ -58,7 +59,9 @@ class TooManyEndpoints(Conflict):
 
 
 OPEN = frozenset({Status.PENDING, Status.SENDING})
-ENDED = frozenset({Status.DELIVERED, Status.EXHAUSTED, Status.CANCELLED})
+# why what was too old has ended
+TOO_OLD = "expired"
+ENDED = frozenset({Status.DELIVERED, Status.EXHAUSTED, Status.CANCELLED, Status.EXPIRED})
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Answer:
     status: int | None = None
     error: str | None = None
     retry_after_s: float | None = None
+    # the beginning of it
+    body: bytes = b""
 
     @property
     def is_success(self) -> bool:
@@ -117,15 +122,11 @@ def judge(answer: Answer, at: Standing, schedule: Sequence[float], chance: float
         disable = "gone" if answer.status == GONE else None
         return Verdict(outcome, Status.HELD, step, 0, reason, window, disable)
     wait = answer.retry_after_s if answer.is_busy else wait_s(schedule, step, chance)
-    if wait is None or at.expired:
-        reason = "expired" if at.expired else reason
+    if at.expired:
+        return Verdict(outcome, Status.EXPIRED, step, 0, TOO_OLD, window)
+    if wait is None:
         return Verdict(outcome, Status.EXHAUSTED, step, 0, reason, window)
     return Verdict(outcome, Status.PENDING, step, wait, reason, window)
-
-
-def is_failing_for_good(*, failed_messages: int, silent_s: float, limit_s: float) -> bool:
-    """Tell whether an endpoint is to be disabled: ten messages failed and no success for the limit."""
-    return failed_messages >= DISABLE_AFTER_MESSAGES and silent_s >= limit_s
 
 
 def require_redeliverable(status: Status, *, enabled: bool, expired: bool) -> None:

@@ -45,7 +45,10 @@ TOLD: Mapping[str, tuple[str, ...]] = MappingProxyType(
         for topic, nouns in _VERBS.items()
     }
 )
-KINDS = frozenset(kind for kinds in TOLD.values() for kind in kinds)
+# told by this service itself, to the organisation whose endpoint it is
+WARNED, DISABLED = "webhook.endpoint.warned", "webhook.endpoint.disabled"
+OURS = frozenset({WARNED, DISABLED})
+KINDS = frozenset(kind for kinds in TOLD.values() for kind in kinds) | OURS
 NOUNS = frozenset(kind.split(".")[0] for kind in KINDS)
 
 _VERSION = re.compile(r"\.v[0-9]+$")
@@ -65,6 +68,11 @@ def is_filter(pattern: str) -> bool:
     """Tell whether a partner may ask for this: a kind, its full type, or a whole noun (`case.*`)."""
     kind = short(pattern)
     return kind in KINDS or (kind.endswith(".*") and kind.removesuffix(".*") in NOUNS)
+
+
+def is_sent(pattern: str) -> bool:
+    """Tell whether a delivery may be of this: what is told, or a ping."""
+    return is_filter(pattern) or short(pattern) == short(PING)
 
 
 def normalise(patterns: Iterable[str]) -> list[str]:

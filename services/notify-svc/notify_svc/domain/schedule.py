@@ -6,6 +6,8 @@ from email.utils import parsedate_to_datetime
 
 # at once, then 5 s … 24 h: 11 attempts over about 3 days (76 h at most, 38 h at least)
 SCHEDULE_S = (0.0, 5, 60, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+# a receiver is often registered before it is started: soon again, then as patient as above
+VERIFY_SCHEDULE_S = (0.0, 1, 2, 5, 15, 60, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 # how long a message can be sent, and sent again by hand
 KEEP_DAYS = 30
 RETRY_AFTER_LIMIT_S = 3600.0

@@ -27,6 +27,11 @@ def new_private_key() -> str:
     return ASYMMETRIC + base64.b64encode(raw).decode()
 
 
+def fresh(signature: str) -> str:
+    """Return a fresh key for `v1` or `v1a`."""
+    return new_private_key() if signature == "v1a" else new_secret()
+
+
 def public_key(private: str) -> str:
     """Return the `whpk_` key that verifies what the `whsk_` key signs."""
     return PUBLIC + base64.b64encode(_ed25519(private).public_key().public_bytes_raw()).decode()

@@ -1,10 +1,11 @@
 """Deliveries and their attempts, of the caller's organisation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
 from svckit.identity import Caller
@@ -29,6 +30,11 @@ class Filters:
     endpoint_id: str | None = None
     status: Status | None = None
     event_id: str | None = None
+    # in their short form, `case.*` among them
+    kinds: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    response_status: int | None = None
 
 
 def own(caller: Caller) -> Select[Delivery, str]:
@@ -54,13 +60,30 @@ async def list_page(
     query = own(caller).order_by(Delivery.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(Delivery.id < before)
-    if filters.endpoint_id is not None:
-        query = query.where(Delivery.endpoint_id == filters.endpoint_id)
-    if filters.status is not None:
-        query = query.where(Delivery.status == filters.status)
-    if filters.event_id is not None:
-        query = query.where(Delivery.message_id == filters.event_id)
+    query = query.where(*_matching(filters))
     return [Shown(row[0], row[1]) for row in (await session.execute(query)).all()]
+
+
+def _matching(filters: Filters) -> Iterator[ColumnElement[bool]]:
+    if filters.endpoint_id is not None:
+        yield Delivery.endpoint_id == filters.endpoint_id
+    if filters.status is not None:
+        yield Delivery.status == filters.status
+    if filters.event_id is not None:
+        yield Delivery.message_id == filters.event_id
+    if filters.kinds:
+        nouns = [kind.removesuffix("*") for kind in filters.kinds if kind.endswith(".*")]
+        begins = [Message.kind.startswith(noun, autoescape=True) for noun in nouns]
+        yield or_(Message.kind.in_(filters.kinds), *begins)
+    if filters.since is not None:
+        yield Delivery.created_at >= filters.since
+    if filters.until is not None:
+        yield Delivery.created_at < filters.until
+    if filters.response_status is not None:
+        answered = select(Attempt.id).where(
+            Attempt.delivery_id == Delivery.id, Attempt.response_status == filters.response_status
+        )
+        yield answered.exists()
 
 
 async def attempts_of(session: AsyncSession, delivery_id: str) -> Sequence[Attempt]:

@@ -8,7 +8,6 @@ from sharing.kept import Statement, at_least, given, kept
 from sqlalchemy import Text, any_, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from svckit.identity import Caller
 
 from notify_svc.models import FeedHead, FeedItem, Message
 from notify_svc.queries.visible import visible
@@ -32,7 +31,7 @@ class Window(NamedTuple):
 
 
 async def window(
-    session: AsyncSession, caller: Caller, *, after: int, limit: int, kinds: Collection[str]
+    session: AsyncSession, caller: Reader, *, after: int, limit: int, kinds: Collection[str]
 ) -> Window:
     """Return the next `limit` numbers after `after`, each decided for the caller's purpose."""
     values = {
@@ -63,12 +62,22 @@ def _window(reader: Reader, narrowed: str | None, limit: int) -> Statement:
     return query.where(or_(FeedItem.kind == any_(exact), FeedItem.kind.like(any_(begins))))
 
 
-async def head(session: AsyncSession, organisation_id: str) -> int:
-    """Return the last number given to an organisation, 0 before the first."""
-    found = await session.scalar(
-        select(FeedHead.seq).where(FeedHead.organisation_id == organisation_id)
+class Head(NamedTuple):
+    """The last number given to an organisation, and the last that was removed by its age."""
+
+    seq: int
+    forgotten_seq: int
+
+
+async def head(session: AsyncSession, organisation_id: str) -> Head:
+    """Return where an organisation's feed ends and begins; 0 before the first."""
+    found = await session.execute(
+        select(FeedHead.seq, FeedHead.forgotten_seq).where(
+            FeedHead.organisation_id == organisation_id
+        )
     )
-    return found or 0
+    row = found.first()
+    return Head(*row) if row else Head(0, 0)
 
 
 async def heads(session: AsyncSession, organisations: Collection[str]) -> dict[str, int]:

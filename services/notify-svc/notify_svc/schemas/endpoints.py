@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 from svckit.http import In, Out
 
+from notify_svc.domain.standing import State
 from notify_svc.schemas.fields import Description, Envelope, EventType, Signature, Url
 
 
@@ -28,6 +29,15 @@ class EndpointPatch(In):
     enabled: bool | None = None
 
 
+class VerificationOut(Out):
+    """`result` is what came of the last time: `verified`, or why not."""
+
+    result: Annotated[str | None, Envelope]
+    checked_at: Annotated[datetime | None, Envelope]
+    next_at: Annotated[datetime | None, Envelope]
+    verified_at: Annotated[datetime | None, Envelope]
+
+
 class EndpointOut(Out):
     id: Annotated[str, Envelope]
     version: Annotated[int, Envelope]
@@ -35,8 +45,12 @@ class EndpointOut(Out):
     description: Annotated[str, Envelope]
     event_types: Annotated[list[str], Envelope, Field(validation_alias="kinds")]
     signature: Annotated[Signature, Envelope]
+    state: Annotated[State, Envelope]
     enabled: Annotated[bool, Envelope]
     disabled_reason: Annotated[str | None, Envelope]
+    verification: Annotated[VerificationOut, Envelope]
+    failed_messages: Annotated[int, Envelope]
+    warned_percent: Annotated[int, Envelope]
     last_success_at: Annotated[datetime | None, Envelope]
     created_at: Annotated[datetime, Envelope]
     updated_at: Annotated[datetime, Envelope]
