@@ -1,4 +1,4 @@
-"""What is told of every request at the edge: a line, a sample of its time, for some a span.
+"""What is told of every request at the edge: a line, a figure of its time, for some a span.
 
 A span costs more than all else that the edge does, hence only so many are begun in a second. The
 others pass a trace id on all the same, marked as not sampled: lines and problems are found by it.
@@ -11,9 +11,10 @@ from asyncio import TimerHandle, get_running_loop
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
+from random import getrandbits
+from typing import Protocol
 
 import orjson
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -23,9 +24,11 @@ from svckit.clock import now
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # W3C Trace Context s3.2, without its ids of zeros
 _PARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_IDS = RandomIdGenerator()
 _BURST_S = 10
 _LINES = 64
+_LINE = b'%b,"ms":%.1f,"timestamp":%b,"trace_id":"%b"}\n'
+_KINDS = 4096
+_Kind = tuple[str, str, str, int, str]
 _FLUSH_S = 0.05
 _QUIET = frozenset({"warning", "error", "critical"})
 
@@ -51,9 +54,29 @@ class Sampler:
 
 def unsampled(parent: bytes) -> bytes:
     """Return the traceparent of a request without a span, in the caller's trace if it names one."""
-    found = _PARENT.fullmatch(parent) if parent else None
-    trace = found[1] if found else b"%032x" % _IDS.generate_trace_id()
-    return b"00-%b-%016x-00" % (trace, _IDS.generate_span_id())
+    # one bit set in each: ids of zeros are none
+    if parent and (found := _PARENT.fullmatch(parent)):
+        return b"00-%b-%016x-00" % (found[1], getrandbits(64) | 1)
+    return b"00-%032x-%016x-00" % (getrandbits(128) | 1, getrandbits(64) | 1)
+
+
+class Done(Protocol):
+    """A request that was answered, or not: then its status is 0."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def resource(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def organisation_id(self) -> str: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def trace(self) -> bytes: ...
 
 
 class Lines:
@@ -62,39 +85,34 @@ class Lines:
     def __init__(self, log_level: str) -> None:
         self._on = log_level.lower() not in _QUIET
         self._lines: list[bytes] = []
+        # what lines of the same kind begin with, made once
+        self._begun: dict[_Kind, bytes] = {}
         self._timer: TimerHandle | None = None
 
-    def add(
-        self,
-        method: str,
-        resource: str,
-        service: str,
-        status: int,
-        *,
-        organisation_id: str,
-        took_s: float,
-        trace: bytes,
-    ) -> None:
+    def of(self, done: Done) -> None:
+        """Tell of a request that is answered."""
+        took_s = time.perf_counter() - done.started
+        labels = (done.method, done.resource, done.service, done.status)
+        SECONDS.observe(*labels, took_s)
         if not self._on:
             return
-        line = {
-            "event": "request",
-            "method": method,
-            "resource": resource,
-            "upstream": service,
-            "status": status,
-            "organisation_id": organisation_id,
-            "ms": round(took_s * 1000, 1),
-            "service": "gateway",
-            "level": "info",
-            "timestamp": now(),
-            "trace_id": trace[3:35].decode("ascii"),
-        }
-        self._lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
+        kind = (*labels, done.organisation_id)
+        begun = self._begun.get(kind) or self._begin(kind)
+        at = orjson.dumps(now(), option=orjson.OPT_UTC_Z)
+        self._lines.append(_LINE % (begun, took_s * 1000, at, done.trace[3:35]))
         if len(self._lines) >= _LINES:
             self.flush()
         elif self._timer is None:
             self._timer = get_running_loop().call_later(_FLUSH_S, self.flush)
+
+    def _begin(self, kind: _Kind) -> bytes:
+        names = ("method", "resource", "upstream", "status", "organisation_id")
+        said: dict[str, object] = {"event": "request", "service": "gateway", "level": "info"}
+        said |= dict(zip(names, kind, strict=True))
+        if len(self._begun) >= _KINDS:
+            self._begun.clear()
+        found = self._begun[kind] = orjson.dumps(said)[:-1]
+        return found
 
     def flush(self) -> None:
         if self._timer is not None:

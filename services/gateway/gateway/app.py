@@ -40,7 +40,7 @@ def _wrap(app: FastAPI, running: Running) -> ASGIApp:
     app.state.describing = Describing(running.settings, app.state.verify)
     writer = app.state.ledger = Writer(running.settings.database_url)
     tokens: Tokens = app.state.verify
-    possession = app.state.possession = Possession(running.db, running.settings, tokens)
+    possession = app.state.possession = Possession(running.settings, tokens)
     return Edge(
         app,
         running.db,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -10,16 +10,16 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-_NO_BODY = frozenset({204, 304})
+NO_BODY = frozenset({204, 304})
 
 
-class Door(Protocol):
-    """The application, which can answer some requests without a task."""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
-
-    def quick(self, cycle: "Cycle") -> bool:
-        """Tell whether the request is taken; it is answered later with `Cycle.answer`."""
+def head_of(status: int, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return an answer's head. Raises RuntimeError for a field that would split it in two."""
+    lines = [b"%b: %b\r\n" % field for field in fields]
+    head = b"".join(lines)
+    if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+        raise RuntimeError("A header's value holds a line break.")
+    return b"%b%b\r\n" % (STATUS_LINE[status], head)
 
 
 class Cycle(RequestResponseCycle):
@@ -45,26 +45,9 @@ class Cycle(RequestResponseCycle):
         )
         self._held = b""
 
-    @property
-    def held_up(self) -> bool:
-        """Whether the partner does not take what was written: who sends more has to wait."""
-        return self.flow.write_paused
-
     def run(self, app: Callable[[Any, Any, Any], Awaitable[None]]) -> None:
         """Let the application answer in a task of its own."""
         self._protocol._start_asgi_task(self, app)  # noqa: SLF001  # uvicorn's own way to begin one
-
-    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-        """Write a whole answer; one that is not what its head says ends the connection."""
-        if self.disconnected:
-            return
-        self.response_started = True
-        try:
-            self.transport.write(self._head(status, headers) + self._framed(body, more=False))
-            self._end()
-        except RuntimeError:
-            self.logger.exception("The answer cannot be sent.")
-            self.transport.close()
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start" and not self.response_started:
@@ -97,7 +80,6 @@ class Cycle(RequestResponseCycle):
 
     def _head(self, status: int, given: Iterable[tuple[bytes, bytes]]) -> bytes:
         fields = [*self.default_headers, *given]
-        lines = [b"%b: %b\r\n" % pair for pair in fields]
         said = dict(fields)
         length = said.get(b"content-length")
         if said.get(b"transfer-encoding", b"").lower() == b"chunked":
@@ -108,16 +90,13 @@ class Cycle(RequestResponseCycle):
         if b"close" in said.get(b"connection", b"").lower():
             self.keep_alive = False
         elif not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        if self.scope["method"] == "HEAD" or status in _NO_BODY:
+            fields.append((b"connection", b"close"))
+        if self.scope["method"] == "HEAD" or status in NO_BODY:
             self.expected_content_length = 0
         elif self.chunked_encoding is None:
             self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
-            raise RuntimeError("A header's value holds a line break.")
-        return b"%b%b\r\n" % (STATUS_LINE[status], head)
+            fields.append((b"transfer-encoding", b"chunked"))
+        return head_of(status, fields)
 
     def _framed(self, part: bytes, *, more: bool) -> bytes:
         if self.scope["method"] == "HEAD":

@@ -8,9 +8,11 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey
 
@@ -22,6 +24,7 @@ ALGORITHMS = ("ES256", "ES384", "EdDSA", "Ed25519")
 LIVES_S = 60
 _LEEWAY_S = 5
 _NONCE_S = 120
+_KEYS = 1024
 _PORTS = {"http": 80, "https": 443}
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
@@ -46,7 +49,7 @@ def check(
     found = jose.parse(
         raw, types=frozenset({TYPE}), algorithms=frozenset(ALGORITHMS), brings_key=True
     )
-    key = _key(found.header["jwk"])
+    key, thumbprint = _key(found.header["jwk"])
     jose.verify(found, key)
     claims = found.claims
     if claims.get("htm") != method or _address(claims.get("htu")) != _address(url):
@@ -62,7 +65,7 @@ def check(
         raise jose.Refused("ath")
     if nonces and claims.get("nonce") not in nonces:
         raise NonceNeeded("nonce")
-    return Proof(key.thumbprint(), jti, iat + LIVES_S + _LEEWAY_S)
+    return Proof(thumbprint, jti, iat + LIVES_S + _LEEWAY_S)
 
 
 def hash_of(token: str) -> str:
@@ -84,18 +87,28 @@ def _plain(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _key(jwk: Any) -> ECKey | OKPKey:
+def _key(jwk: Any) -> tuple[ECKey | OKPKey, str]:
     if not isinstance(jwk, dict) or _PRIVATE & jwk.keys():
         raise jose.Refused("jwk")
     try:
-        found = KeySet.import_key_set({"keys": [jwk]}).keys[0]
+        return _imported(orjson.dumps(jwk, option=orjson.OPT_SORT_KEYS))
+    except orjson.JSONEncodeError as error:
+        raise jose.Refused("jwk") from error
+
+
+# a client shows one key again and again, and to make it costs more than to check a signature
+@lru_cache(maxsize=_KEYS)
+def _imported(jwk: bytes) -> tuple[ECKey | OKPKey, str]:
+    """Return the key and its thumbprint. Raises Refused."""
+    try:
+        found = KeySet.import_key_set({"keys": [orjson.loads(jwk)]}).keys[0]
         if not isinstance(found, (ECKey, OKPKey)):
             raise jose.Refused("jwk")
         # the property builds the key: a point off its curve is found here
         _ = found.public_key
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise jose.Refused("jwk") from error
-    return found
+    return found, found.thumbprint()
 
 
 def _address(text: Any) -> tuple[str, str, int, str]:

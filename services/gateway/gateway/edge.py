@@ -3,11 +3,9 @@
 Nothing here knows a person or a row. What a caller may see is decided in the services.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import gc
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from time import perf_counter
-from typing import cast
 
 from opentelemetry.trace import SpanKind
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,21 +20,20 @@ from svckit.errors import (
 from svckit.telemetry import continue_from, span, traceparent
 
 from gateway import access, body, domain, proxy
-from gateway.cycle import Cycle
 from gateway.exchange import Exchange
 from gateway.hosts import Hosts
 from gateway.ledger.recording import REFUSED, Before, Held, Recorder
 from gateway.limits import CONNECTIONS, Quotas, TokenLimit
 from gateway.overrides import followed
 from gateway.possession import Possession
+from gateway.quick import Quick
+from gateway.reading import SAMPLED
 from gateway.revocations import Follower
 from gateway.settings import Settings
 from gateway.tokens import Session, Tokens
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="careloop"'}
 _SCHEMES = ("bearer", "dpop")
-# in a request's scope: whether it gets a span
-_SAMPLED = "careloop.sampled"
 TOKEN_PATH = "/oauth/token"  # noqa: S105  # a path
 
 
@@ -46,18 +43,6 @@ _ALLOW = ", ".join(sorted(domain.METHODS))
 class MethodNotAllowed(CareloopError):
     status = 405
     code = "method-not-allowed"
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A service's answer whose first byte has not left: whose, to what, and what it discloses."""
-
-    session: Session
-    route: domain.Route
-    method: str
-    status: int
-    # the answer's `careloop-` headers in lower case, which no partner gets
-    internal: Mapping[bytes, bytes]
 
 
 class Edge:
@@ -93,6 +78,15 @@ class Edge:
         self._token_limit = TokenLimit(
             settings.tokens_per_address, settings.tokens_per_client, settings.rate_window_s
         )
+        self.quick = Quick(
+            tokens=tokens,
+            hosts=self._hosts,
+            quotas=self._quotas,
+            to_services=self._proxy,
+            recorder=recorder,
+            samples=self._samples,
+            lines=self._lines,
+        )
         CONNECTIONS.most = settings.connections_per_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,86 +96,17 @@ class Edge:
         elif scope["type"] == "http":
             await self._answer(Exchange(scope, receive, send))
 
-    def quick(self, cycle: Cycle) -> bool:
-        """Ask the service at once, without a task, and answer when it has: most reads are so plain.
-
-        False when anything about it is not, as what is refused: then nothing has happened yet but
-        the choice of its span, and `__call__` begins with the same questions.
-        """
-        cycle.scope[_SAMPLED] = self._samples()
-        if cycle.held_up or cycle.scope[_SAMPLED]:
-            return False
-        exchange = Exchange(cycle.scope, cast("Receive", cycle.receive), cycle.send)
-        try:
-            read = self._plain(exchange)
-        except CareloopError:
-            return False
-        if read is None:
-            return False
-        exchange.trace = access.unsampled(exchange.header(b"traceparent"))
-        read.send(exchange.trace, lambda: self._back(exchange, cycle, read))
-        return True
-
-    def _plain(self, exchange: Exchange) -> proxy.Read | None:
-        """Return a read that can go on, counted in; None when it must wait. Raises CareloopError."""
-        if exchange.method not in domain.READING or exchange.declared != 0:
-            return None
-        route = self._route(exchange)
-        scheme, token = _presented(exchange)
-        session = self._tokens.known(token)
-        if not (route and route.service and session) or session.binding or scheme != "bearer":
-            return None
-        exchange.route, exchange.session = route, session
-        domain.check_scope(route, exchange.method, session.caller.scopes)
-        identity = self._tokens.internal(session, route.service)
-        read = self._proxy.read(route.service, exchange.scope, identity)
-        if read is not None:
-            try:
-                self._enter(exchange, session)
-            except CareloopError:
-                read.drop()
-                raise
-        return read
-
-    def _back(self, exchange: Exchange, cycle: Cycle, read: proxy.Read) -> None:
-        """Answer with what came from the service; by a task when that takes more than a write."""
-        found = None if cycle.held_up else read.whole()
-        if found is None:
-            cycle.run(lambda *_: self._rest(exchange, read))
-            return
-        exchange.status, kept, content = found
-        # first: the answer's end may begin the partner's next request
-        self._leave(exchange)
-        cycle.answer(exchange.status, kept + exchange.extra, content)
-        self._tell(exchange)
-
-    async def _rest(self, exchange: Exchange, read: proxy.Read) -> None:
-        try:
-            await read.finish(exchange.send, self._before(exchange))
-        except CareloopError as error:
-            await exchange.refuse(error)
-        finally:
-            self._leave(exchange)
-            self._tell(exchange)
-
     async def _answer(self, exchange: Exchange) -> None:
         parent = exchange.header(b"traceparent")
+        sampled = exchange.scope.get(SAMPLED)
         try:
-            if exchange.scope.get(_SAMPLED):
+            if self._samples() if sampled is None else sampled:
                 await self._in_span(exchange, parent)
             else:
                 exchange.trace = access.unsampled(parent)
                 await self._answered(exchange)
         finally:
-            self._tell(exchange)
-
-    def _tell(self, exchange: Exchange) -> None:
-        took = perf_counter() - exchange.started
-        found = (exchange.method, exchange.resource, exchange.service, exchange.status)
-        access.SECONDS.observe(*found, took)
-        self._lines.add(
-            *found, organisation_id=exchange.organisation_id, took_s=took, trace=exchange.trace
-        )
+            self._lines.of(exchange)
 
     async def _in_span(self, exchange: Exchange, parent: bytes) -> None:
         with (
@@ -198,10 +123,7 @@ class Edge:
                 current.set_attribute("http.response.status_code", exchange.status)
 
     async def _answered(self, exchange: Exchange) -> None:
-        try:
-            await self._handle(exchange)
-        except CareloopError as error:
-            await exchange.refuse(error)
+        await exchange.answered(self._handle(exchange))
 
     async def _handle(self, exchange: Exchange) -> None:
         route = exchange.route = self._route(exchange)
@@ -209,7 +131,7 @@ class Edge:
             await self._ours(exchange, None)
             return
         session = exchange.session = await self._authenticated(exchange)
-        before = self._before(exchange)
+        before = exchange.entered_by(self._record)
         try:
             domain.check_scope(route, exchange.method, session.caller.scopes)
         except Forbidden as error:
@@ -270,15 +192,6 @@ class Edge:
             before=before,
         )
 
-    def _before(self, exchange: Exchange) -> Before:
-        async def before(status: int, internal: Mapping[bytes, bytes]) -> None:
-            session, route = exchange.session, exchange.route
-            if internal and session and route:
-                with exchange.traced():
-                    await self._record(Answered(session, route, exchange.method, status, internal))
-
-        return before
-
     async def _authenticated(self, exchange: Exchange) -> Session:
         """Return the session of the token, with proof if it is bound. Raises Unauthenticated."""
         scheme, token = _presented(exchange)
@@ -322,9 +235,12 @@ class Edge:
         try:
             async with (
                 self._record.writer.running(),
+                self._possession.uses.running(),
                 self._revocations.running(),
                 followed(self._db, self._quotas),
             ):
+                # what is there by now stays: nobody need look through it for garbage
+                gc.freeze()
                 yield
         finally:
             self._proxy.close()

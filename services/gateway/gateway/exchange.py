@@ -1,9 +1,10 @@
 """One request at the edge: what it says, and how it is answered or refused."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 
+import structlog
 from starlette.types import Message, Receive, Scope, Send
 from svckit.errors import CareloopError
 from svckit.problems import render
@@ -11,8 +12,12 @@ from svckit.telemetry import continue_from, trace_id
 
 from gateway.body import drain
 from gateway.domain import Route
+from gateway.ledger.recording import Recorder
+from gateway.proxy import Before
+from gateway.reading import Answered, Read
 from gateway.tokens import Session
 
+_log = structlog.get_logger("edge")
 # what a refused client may still send while it learns so: a large upload's worth, not an endless one
 _DRAIN_BYTES = 256 * 1024 * 1024
 _DRAIN_S = 10.0
@@ -47,6 +52,16 @@ class Exchange:
         # whether more of the body is to come: to wait for it when it is not would wait for ever
         self._more_body = self.declared != 0
 
+    @classmethod
+    def of(cls, read: Read, scope: Scope, receive: Receive, send: Send) -> "Exchange":
+        """Return what a read has become that cannot be answered without a task."""
+        found = cls(scope, receive, send)
+        found.started, found.trace, found.extra = read.started, read.trace, read.extra
+        found.route, found.session = read.route, read.session
+        found.resource, found.service = read.resource, read.service
+        found.organisation_id = read.organisation_id
+        return found
+
     async def receive(self) -> Message:
         message = await self._receive()
         self._more_body = message.get("more_body", False)
@@ -75,6 +90,29 @@ class Exchange:
         """Who holds the connection: a partner, or the proxy in front of us."""
         client = self.scope.get("client")
         return str(client[0]) if client else ""
+
+    def entered_by(self, record: Recorder) -> Before:
+        """Return what enters the answer into the ledger, before any of it is sent."""
+
+        async def before(status: int, internal: Mapping[bytes, bytes]) -> None:
+            session, route = self.session, self.route
+            if internal and session and route:
+                trace_id = self.trace[3:35].decode("ascii")
+                found = Answered(session, route, self.method, status, internal, trace_id)
+                await record(found)
+
+        return before
+
+    async def answered(self, answering: Awaitable[None]) -> None:
+        """Await what answers; where it fails, answer with the problem."""
+        try:
+            await answering
+        except CareloopError as error:
+            await self.refuse(error)
+        except Exception as error:  # noqa: BLE001  # a partner gets a problem, whatever happened
+            trace_id = self.trace[3:35].decode("ascii")
+            _log.error("unexpected", error=type(error).__name__, trace_id=trace_id, exc_info=error)
+            await self.refuse(CareloopError("Something went wrong; quote the trace id."))
 
     async def refuse(self, error: CareloopError) -> None:
         """Answer with the problem; a client in the middle of a large body gets to read it."""

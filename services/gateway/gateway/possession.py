@@ -1,6 +1,7 @@
 """Proof that who sends a token holds what the token is bound to: a key, or a certificate.
 
-A DPoP proof counts once: its `jti` is a row, so that no replica takes it a second time.
+A DPoP proof counts once: its `jti` is a row, committed before the request goes on, so that no replica
+takes it a second time. Rows of proofs that come at the same time are one commit.
 """
 
 import time
@@ -9,12 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
-from svckit.db import Database
 from svckit.errors import Unauthenticated, Unavailable
 
 from gateway import certificates, dpop, jose
-from gateway.queries import identity
+from gateway.batches import Batches
+from gateway.queries.identity import Use, use_proofs
 from gateway.settings import Settings
 from gateway.tokens import JKT, X5T, Binding, Session, Tokens, refused
 
@@ -25,8 +25,9 @@ _log = structlog.get_logger("possession")
 class Possession:
     """Asks for proof at every request that comes with a bound token."""
 
-    def __init__(self, db: Database, settings: Settings, tokens: Tokens) -> None:
-        self._db = db
+    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+        # opened and closed with the server
+        self.uses = Batches("proofs", settings.database_url, use_proofs, _not_noted)
         self._tokens = tokens
         self._base = settings.issuer.rstrip("/")
         self._nonce_needed = settings.dpop_nonce
@@ -73,12 +74,7 @@ class Possession:
             nonces=dpop.nonces(self._tokens.keys.pepper, at) if self._nonce_needed else (),
         )
         until = datetime.fromtimestamp(proof.expires_at, UTC)
-        try:
-            async with self._db.begin() as tx:
-                fresh = await identity.use_proof(tx, proof.thumbprint, proof.jti, until)
-        except (SQLAlchemyError, OSError) as error:
-            raise Unavailable("The proof cannot be checked just now.") from error
-        if not fresh:
+        if not await self.uses.add(Use(proof.thumbprint, proof.jti, until)):
             raise jose.Refused("jti used")
         return Binding(JKT, proof.thumbprint)
 
@@ -103,3 +99,7 @@ class Possession:
         value = f'DPoP realm="careloop", error="{error}", algs="{algorithms}"'
         fields = {"WWW-Authenticate": value, **self.nonce()}
         return Unauthenticated(detail, headers=fields)
+
+
+def _not_noted() -> Unavailable:
+    return Unavailable("The proof cannot be checked just now.")

@@ -5,17 +5,21 @@ trailers merged into the request's headers, several Host fields and absolute tar
 """
 
 import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
-import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.certificates import thumbprint
-from gateway.cycle import Cycle, Door
+from gateway.cycle import NO_BODY, Cycle, head_of
 from gateway.limits import CONNECTIONS
 from gateway.proxy import GONE
+from gateway.reading import METHODS as READING
+from gateway.reading import SAMPLED, Door, Fields, Head, Read
+from gateway.refusals import Refusal, written
 
 HEAD_S = 5.0
 MAX_HEAD = 16 * 1024
@@ -28,16 +32,10 @@ _ONCE = frozenset(
     {b"host", b"authorization", b"content-type", b"content-length", b"transfer-encoding",
      b"expect", b"idempotency-key", b"if-match", b"if-none-match", b"range", b"dpop"}
 )  # fmt: skip
-_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-
-
-class Refusal(Exception):
-    """What is wrong with a request's head."""
-
-    def __init__(self, status: HTTPStatus, code: str) -> None:
-        super().__init__(code)
-        self.status = status
-        self.code = code
+_METHODS = {*READING, b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"}
+# a request line of the kind that needs no more than to be split; what it asks for is looked at later
+_LINE = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9._~/-]*)(?:\?([!-\"$-~]*))? HTTP/1\.1")
+_END = b"\r\n\r\n"
 
 
 _TOO_LARGE = Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large")
@@ -55,8 +53,15 @@ class HardenedProtocol(HttpToolsProtocol):
         self._refusal: Refusal | None = None
         self._dead = False
         self._door = cast("Door", self.app)
-        # read, not yet begun
-        self._ready: Cycle | None = None
+        # come whole, not yet begun
+        self._ready: Read | Cycle | None = None
+        # taken by the door without a task
+        self._reading: Read | None = None
+        # the last plain head, and the bytes that it is the reading of
+        self._last: Head | None = None
+        self._last_bytes = b""
+        # whether the parser is between two requests
+        self._between = True
         # when the head that is awaited, or the next request, is overdue; one timer a connection
         # looks, since one a request would cost more than parsing it
         self._due = _NEVER
@@ -81,29 +86,31 @@ class HardenedProtocol(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
         CONNECTIONS.leave(self._address)
-        if not self._idle:
+        self._last = None
+        if not _is_over(self.cycle):
             # uvicorn's send says nothing of it: who streams an answer looks here
             cast("dict[str, Any]", self.cycle.scope)[GONE] = True
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        if self._reading is not None and not self.pipeline:
+            self._reading.keep_alive = False
+        else:
+            super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         if self._dead:
             return
         if self._rests:
             self._rests, self._due = False, _NEVER
-        begun = self._head_begun
-        refusal: Refusal | None = None
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # answered as plain HTTP; on_headers_complete has arranged that nothing follows
-            pass
-        except httptools.HttpParserError:
-            refusal = self._refusal or Refusal(HTTPStatus.BAD_REQUEST, "malformed-http")
-        if self._ready is not None:
-            # not before all that came is read: what starts here may well answer
-            cycle, self._ready = self._ready, None
-            self._start(cycle)
+            if self._again(data):
+                return
+        begun, between = self._head_begun, self._between
+        refusal = self._parsed(data)
+        if between and isinstance(self._ready, Read):
+            self._remember(data, self._ready.head)
+        # not before all that came is read: what starts here may well answer
+        self._begin()
         if refusal is not None:
             self._refuse(refusal)
             return
@@ -116,7 +123,37 @@ class HardenedProtocol(HttpToolsProtocol):
             if self._unparsed_bytes > MAX_HEAD:
                 self._refuse(_TOO_LARGE)
 
+    def _parsed(self, data: bytes) -> Refusal | None:
+        """Let the parser have what came; return what is wrong with it."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # answered as plain HTTP; on_headers_complete has arranged that nothing follows
+            pass
+        except httptools.HttpParserError:
+            return self._refusal or Refusal(HTTPStatus.BAD_REQUEST, "malformed-http")
+        return None
+
+    def _again(self, data: bytes) -> bool:
+        """Begin a read whose fields are, byte for byte, those of the one before."""
+        line, _, fields = data.partition(b"\r\n")
+        if self._last is None or fields != self._last_bytes or not self._between:
+            return False
+        found = _LINE.fullmatch(line)
+        if found is None or len(data) > MAX_HEAD:
+            return False
+        method, path, query = found.groups(b"")
+        self._start(Read(self, READING[method], path, query, self._last))
+        return True
+
+    def _remember(self, data: bytes, head: Head) -> None:
+        """Keep what was made of the fields, if one such head is all that came."""
+        line, _, fields = data.partition(b"\r\n")
+        if _LINE.fullmatch(line) and 0 < fields.find(_END) == len(fields) - len(_END):
+            self._last, self._last_bytes = head, fields
+
     def on_message_begin(self) -> None:
+        self._between = False
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -139,25 +176,75 @@ class HardenedProtocol(HttpToolsProtocol):
         self._in_head = self._head_begun = False
         self._fields_bytes = 0
         self._due = _NEVER
-        before: RequestResponseCycle | None = self.cycle
         keep_alive = version == "1.1" and self.parser.should_keep_alive()
-        self.cycle = Cycle(
-            self._scope(method, version),
-            self,
-            keep_alive=keep_alive and not self.parser.should_upgrade(),
-        )
-        if before is None or before.response_complete:
+        keep_alive = keep_alive and not self.parser.should_upgrade()
+        path, _, query = self.url.partition(b"?")
+        is_next = self._idle and self._ready is None
+        if is_next and keep_alive and method in READING and (head := Head.of(self.headers)):
+            self._ready = Read(self, READING[method], path, query, head)
+            return
+        scope = self._scope(method.decode("ascii"), path, query, self.headers, version)
+        self.cycle = Cycle(scope, self, keep_alive=keep_alive)
+        if is_next:
             self._ready = self.cycle
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
-    def _start(self, cycle: Cycle) -> None:
-        if not self._door.quick(cycle):
-            cycle.run(self._door)
+    def _begin(self) -> None:
+        ready, self._ready = self._ready, None
+        if isinstance(ready, Cycle):
+            ready.run(self._door)
+        elif ready is not None:
+            self._start(ready)
 
-    def _scope(self, method: bytes, version: str) -> dict[str, Any]:
-        path, _, query = self.url.partition(b"?")
+    def _start(self, read: Read) -> None:
+        self._reading = read
+        if not self._door.quick(read):
+            self.run(read, self._door)
+
+    # what a read asks of its connection: `reading.Wire`
+
+    @property
+    def held_up(self) -> bool:
+        return self.flow.write_paused
+
+    def answer(
+        self, read: Read, status: int, fields: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        given = [*self.server_state.default_headers, *fields]
+        if read.method == "HEAD":
+            body = b""
+        elif status not in NO_BODY and b"content-length" not in dict(given):
+            given.append((b"content-length", b"%d" % len(body)))
+        if not read.keep_alive:
+            given.append((b"connection", b"close"))
+        data = head_of(status, given) + body
+        self._reading = None
+        if self.transport.is_closing():
+            return
+        self.transport.write(data)
+        if not read.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def run(self, read: Read, app: Callable[[Any, Any, Any], Awaitable[None]]) -> None:
+        scope = self._scope(read.method, read.path, read.query, read.head.fields, "1.1")
+        scope[SAMPLED] = read.sampled
+        self.expect_100_continue = False
+        cycle = Cycle(scope, self, keep_alive=read.keep_alive)
+        cycle.more_body = False
+        cycle.message_event.set()
+        if self.transport.is_closing():
+            cycle.disconnected = scope[GONE] = True
+        self._reading = None
+        if not self.pipeline:
+            self.cycle = cycle
+        cycle.run(app)
+
+    def _scope(
+        self, method: str, path: bytes, query: bytes, fields: Fields, version: str
+    ) -> dict[str, Any]:
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": _ASGI,
@@ -165,12 +252,12 @@ class HardenedProtocol(HttpToolsProtocol):
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme,
-            "method": method.decode("ascii"),
+            "method": method,
             "root_path": "",
             "path": path.decode("latin-1"),
             "raw_path": path,
             "query_string": query,
-            "headers": self.headers,
+            "headers": fields,
             "state": self.app_state.copy(),
         }
         if self._tls:
@@ -183,20 +270,20 @@ class HardenedProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start(cast("Cycle", self.pipeline.pop()[0]))
+            cast("Cycle", self.pipeline.pop()[0]).run(self._door)
         elif self._due == _NEVER:
             self._rests = True
             self._due = self.loop.time() + self.timeout_keep_alive
 
     def on_message_complete(self) -> None:
-        self._in_head = True
-        super().on_message_complete()
+        self._in_head = self._between = True
+        if not _is_over(self.cycle):
+            super().on_message_complete()
 
     @property
     def _idle(self) -> bool:
-        """Whether nothing is being answered; uvicorn has no cycle before the first request."""
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is None or cycle.response_complete
+        """Whether nothing is being answered."""
+        return self._reading is None and _is_over(self.cycle)
 
     def _wrong(self, refusal: Refusal) -> Refusal:
         """Keep what is wrong: the parser would swallow what its callbacks raise."""
@@ -255,8 +342,11 @@ class HardenedProtocol(HttpToolsProtocol):
         self._due = _NEVER
         if self.transport.is_closing():
             return
-        if not self._idle and not self.cycle.more_body:
+        if self._reading is not None and not self.pipeline:
             # what came is what follows a good request: let that one's answer finish
+            self._reading.keep_alive = False
+            return
+        if not self._idle and not self.cycle.more_body:
             self.cycle.keep_alive = False
             return
         if not self._idle:
@@ -267,8 +357,13 @@ class HardenedProtocol(HttpToolsProtocol):
             if unanswerable:
                 self.transport.close()
                 return
-        self.transport.write(_problem(refusal))
+        self.transport.write(written(refusal))
         self.transport.close()
+
+
+def _is_over(cycle: RequestResponseCycle | None) -> bool:
+    """Tell whether a cycle is answered; uvicorn has none before the first request."""
+    return cycle is None or cycle.response_complete
 
 
 def _tls_of(transport: asyncio.Transport) -> dict[Any, Any] | None:
@@ -276,24 +371,3 @@ def _tls_of(transport: asyncio.Transport) -> dict[Any, Any] | None:
     ssl_object = transport.get_extra_info("ssl_object")
     certificate = ssl_object.getpeercert(binary_form=True) if ssl_object else None
     return {"client_cert_thumbprint": thumbprint(certificate)} if certificate else None
-
-
-def _problem(refusal: Refusal) -> bytes:
-    status = refusal.status
-    body = orjson.dumps(
-        {
-            "type": f"urn:careloop:problem:{refusal.code}",
-            "title": status.phrase,
-            "status": status.value,
-            "code": refusal.code,
-            "detail": "The request's head is not acceptable.",
-        }
-    )
-    allow = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE\r\n" if status == 405 else ""  # noqa: PLR2004  # RFC 9110 s15.5.6
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-        "Content-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\n{allow}"
-        "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body

@@ -5,6 +5,7 @@ The bytes of path and query go on as they came: what was authorised is what is r
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -40,6 +41,36 @@ GONE = "careloop.gone"
 
 # awaited with the status and the internal headers of an answer before any byte of it is sent
 Before = Callable[[int, Mapping[bytes, bytes]], Awaitable[None]]
+
+
+class Asked(Protocol):
+    """What a request asks for."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> bytes: ...
+    @property
+    def query(self) -> bytes: ...
+
+
+class Sent(Protocol):
+    """A request that is on its way: what was sent, and where."""
+
+    @property
+    def pool(self) -> Pool: ...
+    @property
+    def connection(self) -> Connection: ...
+    @property
+    def data(self) -> bytes: ...
+
+
+class Line(NamedTuple):
+    """A request line, taken apart."""
+
+    method: str
+    path: bytes
+    query: bytes
 
 
 class Proxy:
@@ -84,7 +115,9 @@ class Proxy:
     ) -> None:
         """Answer with the service's own answer. Raises CareloopError before anything was sent."""
         pool = self._pools[service]
-        data, framing = _outgoing(scope, pool, identity, trace)
+        lines, framing = forwarded(scope["headers"])
+        asked = Line(scope["method"], scope["raw_path"], scope["query_string"])
+        data = outgoing(asked, pool, identity, lines, trace)
         upload: _Upload | None = None
         if framing:
             body = Body(receive, limit, self._settings.body_timeout_s)
@@ -97,18 +130,20 @@ class Proxy:
             if upload is not None:
                 await upload.end()
 
-    def read(self, service: str, scope: Scope, identity: bytes) -> "Read | None":
-        """Return a read that can be sent at once, None when it would have to wait."""
-        pool = self._pools[service]
-        connection = pool.take()
-        return Read(self, pool, connection, scope, identity) if connection else None
+    def pool(self, service: str) -> Pool:
+        return self._pools[service]
+
+    async def resume(self, of: Sent, scope: Scope, send: Send, before: Before) -> None:
+        """Answer with what comes to a read that was sent; as `forward` does."""
+        connection = await _reach(of.pool, of.data, scope["method"], None, of.connection)
+        await self.relay(of.pool, connection, scope, send, before)
 
     async def relay(
         self, pool: Pool, connection: Connection, scope: Scope, send: Send, before: Before
     ) -> None:
         """Answer with what the connection has and what is to come, and give it back."""
         try:
-            kept, internal = _parted(connection.headers)
+            kept, internal = parted(connection.headers)
             if internal:
                 await before(connection.status, internal)
                 kept += notices.of(internal.get(disclosure.HEADER), kept)
@@ -136,50 +171,6 @@ class Proxy:
         except (Broken, TimeoutError) as fault:
             # returning without the last part makes the server close the connection
             _log.warning("answer broke off", upstream=pool.service, error=str(fault))
-
-
-class Read:
-    """A read whose service is asked at once, without a task: most are answered whole and at once."""
-
-    __slots__ = ("_connection", "_data", "_identity", "_pool", "_proxy", "_scope")
-
-    def __init__(
-        self, proxy: Proxy, pool: Pool, connection: Connection, scope: Scope, identity: bytes
-    ) -> None:
-        self._proxy = proxy
-        self._pool = pool
-        self._connection = connection
-        self._scope = scope
-        self._identity = identity
-        self._data = b""
-
-    def drop(self) -> None:
-        """Leave it: the service was not asked."""
-        self._pool.give_back(self._connection)
-
-    def send(self, trace: bytes, then: Callable[[], None]) -> None:
-        """Ask the service; `then` is called when there is something to answer with."""
-        scope = self._scope
-        self._data, _ = _outgoing(scope, self._pool, self._identity, trace)
-        self._connection.ask(self._data, bodiless=scope["method"] == "HEAD", then=then)
-
-    def whole(self) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
-        """Return the answer and be done with it; None unless all is there, and for the partner."""
-        connection = self._connection
-        if not connection.complete:
-            return None
-        kept, internal = _parted(connection.headers)
-        if internal:
-            return None
-        found = connection.status, kept, connection.body()
-        self._pool.give_back(connection)
-        return found
-
-    async def finish(self, send: Send, before: Before) -> None:
-        """Answer when `whole` is None. Raises CareloopError before anything was sent."""
-        method = self._scope["method"]
-        connection = await _reach(self._pool, self._data, method, None, self._connection)
-        await self._proxy.relay(self._pool, connection, self._scope, send, before)
 
 
 class _Upload:
@@ -277,14 +268,20 @@ _LENGTH, _CHUNKED = b"content-length", b"transfer-encoding"
 _HARMLESS = frozenset({b"close", b"keep-alive", b""})
 
 
-def _outgoing(scope: Scope, pool: Pool, identity: bytes, trace: bytes) -> tuple[bytes, bytes]:
-    """Return the request's head for the service, and what frames the body that follows, if any."""
-    query: bytes = scope["query_string"]
-    target = pool.prefix + scope["raw_path"] + (b"?" + query if query else b"")
+def outgoing(asked: Asked, pool: Pool, identity: bytes, lines: bytes, trace: bytes) -> bytes:
+    """Return a request's head for the service; `lines` are its fields, as `forwarded` has them."""
+    path, query = pool.prefix + asked.path, asked.query
+    target = b"%b?%b" % (path, query) if query else path
+    head = b"%b %b HTTP/1.1\r\nhost: %b\r\nauthorization: %b\r\n%btraceparent: %b\r\n\r\n"
+    return head % (asked.method.encode("ascii"), target, pool.host, identity, lines, trace)
+
+
+def forwarded(fields: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    """Return what goes on of a request's fields, as lines, and what frames its body, if any."""
     kept: list[tuple[bytes, bytes]] = []
     listed: set[bytes] = set()
     framing = b""
-    for name, value in scope["headers"]:
+    for name, value in fields:
         if name in _NOT_FORWARDED:
             if name == b"connection":
                 listed.update(token.strip().lower() for token in value.split(b","))
@@ -301,14 +298,10 @@ def _outgoing(scope: Scope, pool: Pool, identity: bytes, trace: bytes) -> tuple[
         kept = [(name, value) for name, value in kept if name not in listed]
     if framing is _CHUNKED:
         kept.append((_CHUNKED, b"chunked"))
-    if trace:
-        kept.append((b"traceparent", trace))
-    lines = b"".join([b"%b: %b\r\n" % pair for pair in kept])
-    head = b"%b %b HTTP/1.1\r\nhost: %b\r\nauthorization: %b\r\n%b\r\n"
-    return head % (scope["method"].encode(), target, pool.host, identity, lines), framing
+    return b"".join([b"%b: %b\r\n" % pair for pair in kept]), framing
 
 
-def _parted(
+def parted(
     given: Iterable[tuple[bytes, bytes]],
 ) -> tuple[list[tuple[bytes, bytes]], dict[bytes, bytes]]:
     """Return what the partner gets of an answer's headers, and what only the gateway does."""

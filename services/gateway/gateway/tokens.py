@@ -135,7 +135,7 @@ class Tokens:
         A session with a binding is good only with proof: `possession.prove`.
         """
         ring = self.keys
-        digest = _digest(token)
+        digest = digest_of(token)
         session = self._seen.get(digest)
         if session is None:
             session = self._verified(token, ring)
@@ -146,9 +146,9 @@ class Tokens:
             raise refused("The access token is no longer valid.")
         return session
 
-    def known(self, token: str) -> Session | None:
+    def known(self, digest: bytes) -> Session | None:
         """Return the session of a token that was checked before and is still good, else None."""
-        session = self._sessions().get(_digest(token))
+        session = self._sessions().get(digest)
         if session is None or session.expires_at <= time.time() or self.revoked.hit(session):
             return None
         return session
@@ -171,6 +171,10 @@ class Tokens:
         """
         if self.revoked.hit(session):
             raise refused("The access token is no longer valid.")
+        return self.identity(session, service)
+
+    def identity(self, session: Session, service: str) -> bytes:
+        """Return the same for a session that has just been looked up."""
         at = time.time()
         known = session.internal.get(service)
         if known and known[0] > at:
@@ -246,7 +250,7 @@ class Tokens:
             self._seen.clear()
 
 
-def _digest(token: str) -> bytes:
+def digest_of(token: str) -> bytes:
     return hashlib.sha256(token.encode("latin-1")).digest()
 
 

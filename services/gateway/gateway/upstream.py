@@ -243,13 +243,19 @@ class Connection(asyncio.Protocol):
             self._keep = self._parser.should_keep_alive()
 
     def _check_framing(self, status: int) -> None:
-        coding = [value for name, value in self.headers if name == b"transfer-encoding"]
-        length = [value for name, value in self.headers if name == b"content-length"]
-        if coding and (len(coding) > 1 or length or coding[0].lower() != b"chunked"):
+        coding = length = None
+        for name, value in self.headers:
+            if name == b"content-length":
+                if length is not None or not value.isdigit():
+                    raise _Unacceptable("framing")
+                length = value
+            elif name == b"transfer-encoding":
+                if coding is not None or value.lower() != b"chunked":
+                    raise _Unacceptable("framing")
+                coding = value
+        if coding is not None and length is not None:
             raise _Unacceptable("framing")
-        if len(length) > 1 or (length and not length[0].isdigit()):
-            raise _Unacceptable("framing")
-        if not (coding or length or self._bodiless or status in _BODILESS):
+        if coding is length is None and not self._bodiless and status not in _BODILESS:
             # an answer that ends with its connection cannot be told from one cut short
             raise _Unacceptable("framing")
 

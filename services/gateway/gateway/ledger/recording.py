@@ -1,5 +1,6 @@
 """From the answer of a service, or of our own routes, to the ledger."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,27 +37,51 @@ class _Answered(Protocol):
     def status(self) -> int: ...
     @property
     def internal(self) -> Mapping[bytes, bytes]: ...
+    @property
+    def trace_id(self) -> str: ...
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """Awaited before the first byte of an answer leaves."""
+    """Asked before the first byte of an answer leaves."""
 
     writer: Writer
 
     async def __call__(self, answered: _Answered) -> None:
         """Enter what the answer discloses or refuses. Raises Unavailable when that cannot be."""
+        entered = self.begin(answered)
+        if entered is not None:
+            await entered
+
+    def begin(self, answered: _Answered) -> "asyncio.Future[None] | None":
+        """Return what is done when that is entered, None when there is nothing to enter.
+
+        Raises Unavailable, at once or from what is returned.
+        """
         told = answered.internal.get(disclosure.HEADER)
         if told is None:
-            return
+            return None
         caller = answered.session.caller
         try:
             found = disclosure.decode([told])
             items = tuple(each for each in found if each.custodian_id != caller.organisation_id)
         except ValueError as error:
             raise Unavailable("The answer cannot be entered into the ledger.") from error
-        if items:
-            await self.writer.record(answer_of(caller, answered.method, answered.status, items))
+        if not items:
+            return None
+        return self.writer.begin(
+            Answer(
+                caller.organisation_id,
+                caller.client_id,
+                caller.actor,
+                caller.purpose,
+                API,
+                answered.method,
+                answered.status,
+                answered.trace_id,
+                items,
+            )
+        )
 
 
 class Held:
@@ -88,22 +113,6 @@ class Held:
         """Raise what kept the answer back."""
         if self._fault is not None:
             raise self._fault
-
-
-def answer_of(
-    caller: Caller, method: str, status: int, items: tuple[Disclosed, ...], channel: str = API
-) -> Answer:
-    return Answer(
-        caller.organisation_id,
-        caller.client_id,
-        caller.actor,
-        caller.purpose,
-        channel,
-        method,
-        status,
-        trace_id(),
-        items,
-    )
 
 
 def refused_token(organisation_id: str, client_id: str, actor: str, *, status: int) -> Answer:

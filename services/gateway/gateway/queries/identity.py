@@ -1,7 +1,10 @@
 """What the authorization server reads and notes: logins, things used once, revocations."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+import asyncpg
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,6 +20,11 @@ from gateway.models import (
 )
 from gateway.queries import rows
 
+_USE_PROOFS = """
+INSERT INTO proof_use (thumbprint, jti, expires_at)
+  SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[])
+  ON CONFLICT DO NOTHING RETURNING thumbprint, jti
+"""
 # the channel on which replicas hear of revocations
 REVOCATIONS = "careloop_revocations"
 # longer than any access token lives, by a clock that is a little off
@@ -41,11 +49,28 @@ async def use_assertion(tx: AsyncSession, client_id: str, jti: str, expires_at: 
     return used.first() is not None
 
 
-async def use_proof(tx: AsyncSession, thumbprint: str, jti: str, expires_at: datetime) -> bool:
-    """Note the use of a DPoP proof; False when it was used before, on whichever replica."""
-    statement = insert(ProofUse).values(thumbprint=thumbprint, jti=jti, expires_at=expires_at)
-    used = await tx.execute(statement.on_conflict_do_nothing().returning(ProofUse.jti))
-    return used.first() is not None
+class Use(NamedTuple):
+    """A DPoP proof in use: of which key, and until when it could be sent again."""
+
+    thumbprint: str
+    jti: str
+    expires_at: datetime
+
+
+async def use_proofs(connection: asyncpg.Connection, uses: Sequence[Use]) -> list[bool]:
+    """Note uses in one statement; False for what was used before, here or on whichever replica.
+
+    Replicas insert in one order, so that none waits for another that waits for it.
+    """
+    columns = zip(*sorted(uses), strict=True)
+    rows = await connection.fetch(_USE_PROOFS, *(list(column) for column in columns))
+    fresh = {(row["thumbprint"], row["jti"]) for row in rows}
+    found = []
+    for use in uses:
+        found.append((use.thumbprint, use.jti) in fresh)
+        # the same proof twice in one statement: the first that came
+        fresh.discard((use.thumbprint, use.jti))
+    return found
 
 
 async def revoke_token(tx: AsyncSession, jti: str, expires_at: datetime) -> None:
