@@ -40,6 +40,9 @@ def explain_command(
     custodian: Annotated[str | None, typer.Option("--custodian", help="Whose records.")] = None,
     resource: Annotated[str | None, typer.Option("--resource", help="note, need, goal …")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="SUD, MH, SDV …")] = None,
+    document: Annotated[
+        str | None, typer.Option("--document", help="A document: the data class it was given.")
+    ] = None,
     purpose: Annotated[str | None, typer.Option("--purpose", help="TREAT, COC …")] = None,
     by: As = DEFAULT_AS,
     as_json: AsJson = False,
@@ -52,7 +55,8 @@ def explain_command(
             "case_id": case,
             "person_id": person,
             "custodian_id": names.id_of(custodian) if custodian else None,
-            "resource": resource,
+            "resource": "document" if document else resource,
+            "data_class": document,
             "labels": label,
         } | ({_PARAMETER.get(row[:3], "row_id"): row} if row else {})
         question, show = "/who", view.who

@@ -57,7 +57,8 @@ def _walk(
 ) -> Iterator[tuple[str, frozenset[str]]]:
     for field, schema in schemas[name]["properties"].items():
         own = schema.get("x-data-classes") or [schema.get("x-data-class")]
-        if own == [None]:
+        # what a row's custodian alone gets, no partner is told to see
+        if own == [None] or schema.get("x-custodian-only"):
             continue
         needed = above | (set(own) - {"envelope"})
         here = f"{path}{field}"

@@ -21,6 +21,7 @@ from careloop.keys import Key, read_key
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 PURPOSE = "urn:oid:2.16.840.1.113883.5.8#{}"
+Version = int | str
 # A minute covers a service that is killed, restarted and catches up.
 PATIENCE_S = 60.0
 _AGAIN = frozenset({502, 503, 504})
@@ -34,8 +35,10 @@ class Answer:
     headers: Mapping[str, str]
 
     @property
-    def version(self) -> int:
-        return int(self.headers["etag"].strip('"'))
+    def version(self) -> Version:
+        """The version, or to who sees a part of the resource a digest: what If-Match takes."""
+        found = self.headers["etag"].strip('"')
+        return int(found) if found.isdecimal() else found
 
     @property
     def code(self) -> str | None:
@@ -110,11 +113,13 @@ class Partner:
     def get(self, path: str, **params: Any) -> Answer:
         return self._send("GET", path, params=params)
 
-    def post(self, path: str, body: object = None, *, key: str = "", version: int = 0) -> Answer:
+    def post(
+        self, path: str, body: object = None, *, key: str = "", version: Version = 0
+    ) -> Answer:
         """Send a command; `key` makes it repeatable across runs, else one is made up."""
         return self._send("POST", path, json=body, headers=self._guards(key, version))
 
-    def patch(self, path: str, body: Mapping[str, Any], *, version: int) -> Answer:
+    def patch(self, path: str, body: Mapping[str, Any], *, version: Version) -> Answer:
         """Change some fields; a lost answer is made good by reading what stands."""
         answer = self._send("PATCH", path, json=body, headers={"If-Match": f'"{version}"'})
         if answer.status == httpx.codes.PRECONDITION_FAILED:
@@ -123,10 +128,12 @@ class Partner:
                 return found
         return answer
 
-    def delete(self, path: str, *, version: int) -> Answer:
+    def delete(self, path: str, *, version: Version) -> Answer:
         return self._send("DELETE", path, headers={"If-Match": f'"{version}"'})
 
-    def put_content(self, path: str, content: bytes, media_type: str, *, version: int) -> Answer:
+    def put_content(
+        self, path: str, content: bytes, media_type: str, *, version: Version
+    ) -> Answer:
         """Upload a document's bytes; a lost answer is made good by reading what stands."""
         headers = {"If-Match": f'"{version}"', "Content-Type": media_type}
         answer = self._send("PUT", f"{path}/content", content=content, headers=headers)
@@ -148,7 +155,7 @@ class Partner:
             if cursor is None:
                 return
 
-    def _guards(self, key: str, version: int) -> dict[str, str]:
+    def _guards(self, key: str, version: Version) -> dict[str, str]:
         headers = {"Idempotency-Key": key or secrets.token_urlsafe(18)}
         if version:
             headers["If-Match"] = f'"{version}"'

@@ -11,10 +11,12 @@ import pkgutil
 import re
 import subprocess
 import sys
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import pytest
-from sharing import unclassed
+from sharing import DataClass, class_map, names_of, unclassed
 from svckit.http import Out
 
 ROOT = Path(__file__).parents[2]
@@ -303,6 +305,19 @@ def test_every_field_of_a_response_has_a_data_class(model):
     wraps_only = set(model.model_fields) <= {"items", "next", "count"}
     if not wraps_only and model.__name__ not in NOT_ABOUT_PERSONS:
         assert unclassed(model) == []
+
+
+@pytest.mark.parametrize("model", _responses(), ids=lambda model: model.__qualname__)
+def test_what_moves_with_each_change_is_for_who_sees_each_change(model):
+    """Else a version or a time would tell of changes of fields that its reader does not see."""
+    needed = class_map(model)
+    # counts are of other rows
+    others = [one for name, one in needed.items() if not name.startswith("counts")]
+    every = reduce(or_, others, DataClass.ENVELOPE)
+    # where all fields are of one class, the row itself demands it
+    if len(names_of(every)) > 1:
+        for name in {"version", "updated_at"} & needed.keys():
+            assert needed[name] == every, name
 
 
 def test_there_are_responses_to_look_at():

@@ -13,7 +13,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache, reduce
-from operator import or_
+from operator import and_, or_
+from types import MappingProxyType
 from typing import Any, get_args
 
 import orjson
@@ -22,7 +23,7 @@ from pydantic.fields import ComputedFieldInfo, FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from sharing.classes import DataClass, class_of, names_of
+from sharing.classes import ALL, DataClass, class_of, names_of
 
 # JSON values that nothing is inside of
 _LEAVES = frozenset({str, int, float, bool, type(None)})
@@ -69,7 +70,8 @@ def tag(body: Mapping[str, Any], version: int) -> int | str:
     return base64.urlsafe_b64encode(digest[:15]).decode()
 
 
-def class_map(model: type[BaseModel]) -> dict[str, DataClass]:
+@cache
+def class_map(model: type[BaseModel]) -> Mapping[str, DataClass]:
     """Return the classes a reader needs for every field, by path as on the wire (`name.family`).
 
     Fields that have no class are left out; see `unclassed`.
@@ -83,16 +85,29 @@ def classes_in(model: type[BaseModel]) -> int:
     return int(reduce(or_, class_map(model).values(), DataClass.ENVELOPE))
 
 
-def grouped(model: type[BaseModel], names: Iterable[str]) -> list[tuple[DataClass, list[str]]]:
-    """Return the names by the classes that a reader of each of these fields needs.
+def told_by(
+    model: type[BaseModel],
+    names: Iterable[str],
+    base: int,
+    instead: Mapping[str, DataClass] = MappingProxyType({}),
+) -> DataClass:
+    """Return the classes that a reader needs to learn that these fields changed.
 
-    What changed of several classes is told in as many events: who sees a part learns of that part.
+    `base` is what the row itself demands, `instead` what a field does that is not shown as it is. A
+    change is told to who sees the least hidden of its fields; where none of them is that, to who
+    sees them all. Nobody is told of what is hidden whole.
     """
+    needed = {**class_map(model), **instead}
+    hidden = {int(needed[name]) & ~int(base) for name in names}
+    least = reduce(and_, hidden, int(ALL))
+    more = least if least in hidden else reduce(or_, hidden, 0)
+    return DataClass(int(base) | more)
+
+
+def visible_names(model: type[BaseModel], names: Iterable[str], mask: int) -> list[str]:
+    """Return those of the names of fields that the mask shows."""
     needed = class_map(model)
-    groups: dict[DataClass, list[str]] = {}
-    for name in sorted(names):
-        groups.setdefault(needed.get(name, DataClass.ENVELOPE), []).append(name)
-    return sorted(groups.items()) or [(DataClass.ENVELOPE, [])]
+    return [name for name in names if may_show(mask, needed.get(name, ALL))]
 
 
 def unclassed(model: type[BaseModel]) -> list[str]:

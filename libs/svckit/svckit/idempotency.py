@@ -5,6 +5,7 @@ is fingerprinted. RFC 9110 s13.1.1 If-Match with strong ETags; RFC 6585 s3 for 4
 """
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -23,8 +24,11 @@ from svckit.identity import Caller
 from svckit.tables import idempotency
 
 T = TypeVar("T")
+# a resource's version, or to who sees a part of it a digest of that part
+Tag = int | str
 _KEY_LIMIT = 255
-_DIGITS = 9  # fits the column
+# digits that fit the column, or 15 bytes of a digest
+_TAG = re.compile(r'"(?:(\d{1,9})|([\w-]{20}))"', re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Reply:
 
     body: dict[str, Any] | None
     status: int = 200
-    version: int | None = None
+    version: Tag | None = None
     location: str | None = None
     media_type: str = "application/json"
 
@@ -56,24 +60,35 @@ def _response(status: int, headers: dict[str, str], body: bytes) -> Response:
     return Response(body, status, {**headers, "Cache-Control": "no-store"})
 
 
-def check_version(actual: int, expected: int) -> None:
-    """Raise PreconditionFailed unless the caller's version is the current one."""
+def check_version(actual: Tag, expected: Tag) -> None:
+    """Raise PreconditionFailed unless the caller's version is the current one.
+
+    To who sees a part of the resource, `actual` is its digest: the refusal tells no number.
+    """
     if actual != expected:
-        raise PreconditionFailed(
-            "The resource has changed since it was read.", extra={"current_version": actual}
-        )
+        told = {"current_version": actual} if isinstance(actual, int) else {}
+        raise PreconditionFailed("The resource has changed since it was read.", extra=told)
 
 
 class Command:
-    """One write request. `expected` is the version of If-Match, where the route demands it."""
+    """One write request. `expected` is the version of If-Match, where the route demands it.
 
-    def __init__(self, request: Request, key: str | None, expected: int | None) -> None:
+    `tag` is the same where who sees a part of the resource may write to it.
+    """
+
+    def __init__(self, request: Request, key: str | None, expected: Tag | None) -> None:
         self._request = request
         self._key = key
         self._expected = expected
 
     @property
     def expected(self) -> int:
+        if isinstance(self.tag, str):
+            raise _unknown_tag()
+        return self.tag
+
+    @property
+    def tag(self) -> Tag:
         if self._expected is None:
             raise PreconditionRequired("Send If-Match with the ETag of what you read.")
         return self._expected
@@ -154,16 +169,18 @@ def _key(raw: str | None) -> str:
     return key
 
 
-def _version(raw: str | None) -> int:
+def _version(raw: str | None) -> Tag:
     if not raw:
         raise PreconditionRequired("Send If-Match with the ETag of what you read.")
-    tag = raw.strip()
-    number = tag[1:-1]
-    if not (
-        tag.startswith('"') and tag.endswith('"') and number.isdecimal() and len(number) <= _DIGITS
-    ):
-        raise PreconditionFailed("If-Match holds no strong ETag of this resource.")
-    return int(number)
+    found = _TAG.fullmatch(raw.strip())
+    if found is None:
+        raise _unknown_tag()
+    number, digest = found.groups()
+    return int(number) if number else str(digest)
+
+
+def _unknown_tag() -> PreconditionFailed:
+    return PreconditionFailed("If-Match holds no strong ETag of this resource.")
 
 
 _Key = Annotated[str | None, Header(alias="Idempotency-Key", description="Unique per command")]

@@ -72,18 +72,29 @@ async def of_row(  # noqa: PLR0917  # in the order of a sentence: who, where, wh
     change: Mapping[str, Any],
     *,
     parties: Sequence[str] = (),
+    classes: DataClass | None = None,
 ) -> None:
-    """Tell a change of a row in the case; without a caller another service's event caused it."""
-    data = _data(file, row, row.classes, row_href(row))
+    """Tell a change of a row in the case; without a caller another service's event caused it.
+
+    Who sees the row learns of it; of a change that it shows to some of them, who has `classes`.
+    """
+    needed = row.classes if classes is None else int(classes)
+    data = _data(file, row, needed, row_href(row))
     standing = set(parties)
-    if row.classes & FILED == row.classes:
+    if needed & FILED == needed:
         standing.add(file.custodian_id)
     data["parties"] = sorted(standing - {row.custodian_id})
     await _tell(tx, caller, file, happened, {**data, "change": dict(change)})
 
 
 async def of_person(
-    tx: AsyncSession, caller: Caller, person: Person, happened: str, change: Mapping[str, Any]
+    tx: AsyncSession,
+    caller: Caller,
+    person: Person,
+    happened: str,
+    change: Mapping[str, Any],
+    *,
+    classes: DataClass = DataClass.IDENTITY,
 ) -> None:
     """Tell a change of what the caller's organisation records of a person."""
     data = {
@@ -93,7 +104,7 @@ async def of_person(
         "person_id": person.id,
         "case_id": None,
         "parties": [],
-        "classes": names_of(DataClass.IDENTITY),
+        "classes": names_of(classes),
         "href": f"/v1/persons/{person.id}",
         "change": dict(change),
     }

@@ -5,10 +5,9 @@ from typing import Any
 
 import orjson
 from fastapi import Response
-from pydantic import BaseModel
 from sharing import ENVELOPE, DataClass, may_show, part2, project
 from sharing.classes import PART2, PART2_NOTICE
-from sharing.fields import classes_in, tag
+from sharing.fields import classes_in, tag, visible_names
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import disclosure
 from svckit.http import Out
@@ -17,7 +16,7 @@ from svckit.identity import Caller
 
 from case_svc import events
 from case_svc.domain.cases import Confidentiality, high_water
-from case_svc.domain.classes import CHANGE_CLASS, Label, of_labels
+from case_svc.domain.classes import CHANGE_CLASS, OF_A_CASE, Label, of_labels
 from case_svc.models import (
     Activity,
     Assessment,
@@ -40,7 +39,7 @@ from case_svc.queries import cases, persons, rows, tasks
 from case_svc.queries.export import PHASES, Told
 from case_svc.queries.visible import Seen
 from case_svc.schemas.cases import CaseOut, CasePhaseOut, CaseTypeOut
-from case_svc.schemas.fields import Part2Out
+from case_svc.schemas.fields import shown
 from case_svc.schemas.people import MemberOut, NumberOut, PartyOut
 from case_svc.schemas.persons import AddressOut, PersonOut, RecordOut
 from case_svc.schemas.plan import ActivityOut, AssessmentOut, GoalOut, NeedOut
@@ -59,25 +58,19 @@ _OUT: dict[type[InCase], type[Out]] = {
     TeamMember: MemberOut,
 }
 
+# whose fields an entry of the timeline may name
+_DESCRIBED: dict[str, type[Out]] = {"case": CaseOut, "need": NeedOut, "task": TaskOut}
 _KIND = {CaseFile: "case", TeamMember: "care-team", TimelineEntry: "timeline"}  # else the table
 
 
-def show(out: type[BaseModel]) -> Callable[[Seen[Any]], dict[str, Any]]:
+def show(out: type[Out]) -> Callable[[Seen[Any]], dict[str, Any]]:
     """Return how to show a row of that shape."""
 
     def present(seen: Seen[Any]) -> dict[str, Any]:
         _disclose(seen, out)
-        return _noticed(seen, project(out.model_validate(seen.row), seen.mask))
+        return shown(out, seen.row, seen.mask)
 
     return present
-
-
-def _noticed(seen: Seen[Any], body: dict[str, Any]) -> dict[str, Any]:
-    """A Part 2 record says that it is one; no other row has the fields."""
-    for name in Part2Out.model_fields:
-        body.pop(name, None)
-    notice = part2.notice(getattr(seen.row, "classes", 0))
-    return {**body, "redisclosure_notice": notice} if notice else body
 
 
 async def presenter(
@@ -103,7 +96,7 @@ async def presenter(
     return present
 
 
-def _disclose(seen: Seen[Any], out: type[BaseModel], more: int = 0) -> None:
+def _disclose(seen: Seen[Any], out: type[Out], more: int = 0) -> None:
     """Note what the row shows: of the classes of its mask those that it has or is required by."""
     found = seen.row
     has = classes_in(out) | getattr(found, "classes", 0) | more
@@ -128,7 +121,7 @@ def row(seen: Seen[Any]) -> dict[str, Any]:
 
 def _assessment(seen: Seen[Any]) -> dict[str, Any]:
     """Show an assessment: only the answers whose label the caller holds."""
-    body = _noticed(seen, project(AssessmentOut.model_validate(seen.row), seen.mask))
+    body = shown(AssessmentOut, seen.row, seen.mask)
     labelled = ENVELOPE
     for part in ("answers", "findings"):
         if part in body:
@@ -140,26 +133,30 @@ def _assessment(seen: Seen[Any]) -> dict[str, Any]:
 
 
 def entry(seen: Seen[TimelineEntry]) -> dict[str, Any]:
-    """Show an entry of the timeline; of its change only the keys whose class the caller holds."""
+    """Show an entry of the timeline; of its change only what the caller holds the class of."""
     body = show(EntryOut)(seen)
-    body["change"] = {
+    noun = seen.row.action.partition(".")[0]
+    needed = {**CHANGE_CLASS, **OF_A_CASE} if noun == "case" else CHANGE_CLASS
+    change = {
         key: value
         for key, value in body["change"].items()
-        if may_show(seen.mask, CHANGE_CLASS.get(key, ENVELOPE))
+        if may_show(seen.mask, needed.get(key, ENVELOPE))
     }
-    return body
+    if noun in _DESCRIBED and "fields" in change:
+        change["fields"] = visible_names(_DESCRIBED[noun], change["fields"], seen.mask)
+    return {**body, "change": change}
 
 
 def case(seen: Seen[CaseFile], counts: dict[str, int] | None = None) -> dict[str, Any]:
     """Show a case; counts only where one case is asked for."""
     _disclose(seen, CaseOut)
-    shown = CaseOut.model_validate(seen.row)
+    found = CaseOut.model_validate(seen.row)
     if counts is None:
-        body = project(shown, seen.mask)
+        body = project(found, seen.mask)
         del body["counts"]
         return body
-    shown = CaseOut.model_validate({**shown.model_dump(), "counts": counts})
-    return project(shown, seen.mask)
+    found = CaseOut.model_validate({**found.model_dump(), "counts": counts})
+    return project(found, seen.mask)
 
 
 def record(seen: Seen[ClientRecord]) -> dict[str, Any]:
@@ -178,8 +175,8 @@ def record(seen: Seen[ClientRecord]) -> dict[str, Any]:
 
 def person(person_id: str, created_at: Any, records: list[Seen[ClientRecord]]) -> dict[str, Any]:
     """Show a person as the records that the caller sees."""
-    shown = PersonOut(id=person_id, created_at=created_at, records=[])
-    return {**shown.model_dump(mode="json"), "records": [record(each) for each in records]}
+    found = PersonOut(id=person_id, created_at=created_at, records=[])
+    return {**found.model_dump(mode="json"), "records": [record(each) for each in records]}
 
 
 def phases(seen: Seen[CaseFile], stays: Sequence[CasePhase]) -> dict[str, Any]:
@@ -197,14 +194,14 @@ async def line_presenter(
     in_cases = [one.seen for one in told if isinstance(one.seen.row, InCase | TimelineEntry)]
     present = await presenter(tx, caller, in_cases)
 
-    def shown(one: Told) -> dict[str, Any]:
+    def row_of(one: Told) -> dict[str, Any]:
         if one.part == PHASES:
             return phases(one.seen, one.stays)
         if isinstance(one.seen.row, CaseFile):
             return case(one.seen)
         return record(one.seen) if isinstance(one.seen.row, ClientRecord) else present(one.seen)
 
-    return lambda one: {"kind": one.part, "case_id": one.place.case_id, "row": shown(one)}
+    return lambda one: {"kind": one.part, "case_id": one.place.case_id, "row": row_of(one)}
 
 
 def case_type(found: CaseType) -> dict[str, Any]:
@@ -226,7 +223,8 @@ def plain(body: dict[str, Any]) -> Response:
 async def of_case(tx: AsyncSession, caller: Caller, file: CaseFile) -> Reply:
     """Answer a command on a case with the case as reading it would."""
     seen, counts = await cases.get_counted(tx, caller, file.id)
-    return Reply(case(seen, counts), version=file.version, location=events.href(file))
+    body = case(seen, counts)
+    return Reply(body, version=tag(body, file.version), location=events.href(file))
 
 
 async def of_row(tx: AsyncSession, caller: Caller, changed: InCase) -> Reply:
@@ -235,15 +233,16 @@ async def of_row(tx: AsyncSession, caller: Caller, changed: InCase) -> Reply:
         seen: Seen[Any] = await tasks.get_task(tx, caller, changed.id)
     else:
         seen = await rows.get_row(tx, caller, type(changed), changed.case_id, changed.id)
-    present = await presenter(tx, caller, [seen])
-    return Reply(present(seen), version=changed.version, location=events.row_href(changed))
+    body = (await presenter(tx, caller, [seen]))(seen)
+    return Reply(body, version=tag(body, changed.version), location=events.row_href(changed))
 
 
 async def of_record(tx: AsyncSession, caller: Caller, changed: ClientRecord) -> Reply:
     """Answer a command on a client record."""
     seen = await persons.get_record(tx, caller, changed.person_id, changed.id)
     where = f"/v1/persons/{changed.person_id}/records/{changed.id}"
-    return Reply(record(seen), version=changed.version, location=where)
+    body = record(seen)
+    return Reply(body, version=tag(body, changed.version), location=where)
 
 
 async def of_person(tx: AsyncSession, caller: Caller, record: ClientRecord) -> Reply:

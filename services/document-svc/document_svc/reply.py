@@ -6,7 +6,7 @@ from typing import Any
 
 from sharing import ALL, part2, project
 from sharing.confidentiality import code_of, rank
-from sharing.fields import classes_in
+from sharing.fields import classes_in, tag
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import disclosure
 from svckit.idempotency import Reply
@@ -18,19 +18,23 @@ from document_svc.models import Content, Document
 from document_svc.queries import Attached, Seen
 from document_svc.schemas import ContentOut, DocumentOut, LinkOut
 
+# they tell of changes that nobody else sees, such as of what else it is attached to
+_CUSTODIANS = ("version", "updated_at")
 _HOME = {Anchor.CASE: "/v1/cases", Anchor.REFERRAL: "/v1/referrals"}
 
 
 async def document(tx: AsyncSession, caller: Caller, found: Document) -> Reply:
     """Answer with the document as the caller may see it."""
     present = await presenter(tx, caller, [Seen(found, int(ALL))])
-    return Reply(present(Seen(found, int(ALL))), version=found.version)
+    body = present(Seen(found, int(ALL)))
+    return Reply(body, version=tag(body, found.version))
 
 
 async def created(tx: AsyncSession, caller: Caller, found: Document) -> Reply:
     """Answer 201 with where the document is."""
-    body = (await document(tx, caller, found)).body
-    return Reply(body, 201, version=found.version, location=f"/v1/documents/{found.id}")
+    answer = await document(tx, caller, found)
+    location = f"/v1/documents/{found.id}"
+    return Reply(answer.body, 201, version=answer.version, location=location)
 
 
 async def presenter(
@@ -46,8 +50,10 @@ async def presenter(
         found = row.document
         disclose("document", row)
         newest = contents.get(found.id)
-        shown = _document(found, links[found.id], newest)
-        return _noticed(found, project(shown, row.mask), consents[found.id])
+        shown = project(_document(found, links[found.id], newest), row.mask)
+        if found.custodian_id != caller.organisation_id:
+            shown = {name: value for name, value in shown.items() if name not in _CUSTODIANS}
+        return _noticed(found, shown, consents[found.id])
 
     return present
 

@@ -28,6 +28,8 @@ MediaType = Annotated[str, StringConstraints(max_length=100, pattern=MEDIA_TYPE)
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Labels = Annotated[tuple[Label, ...], Field(max_length=len(Label))]
 
+# moves also when the document is attached to what others may not know of
+_CUSTODIANS = Field(json_schema_extra={"x-custodian-only": True})
 _EITHER = "Name exactly one of case_id and referral_id."
 
 
@@ -122,7 +124,7 @@ class DocumentOut(Part2Out):
     """`content` is null until the first content; `attached_to` names what the caller may know of."""
 
     id: Annotated[str, classed("envelope")]
-    version: Annotated[int, classed("envelope")]
+    version: Annotated[int | None, classed("envelope"), _CUSTODIANS] = None
     custodian_id: Annotated[str, classed("envelope")]
     person_id: Annotated[str, classed("envelope")]
     status: Annotated[Status, classed("envelope")]
@@ -134,7 +136,7 @@ class DocumentOut(Part2Out):
     attached_to: Annotated[list[LinkOut], classed("envelope")]
     content: Annotated[ContentOut | None, classed("envelope")]
     recorded_at: Annotated[datetime, classed("envelope")]
-    updated_at: Annotated[datetime, classed("envelope")]
+    updated_at: Annotated[datetime | None, classed("envelope"), _CUSTODIANS] = None
 
 
 class DocumentPage(Out):

@@ -20,8 +20,10 @@ _log = structlog.get_logger("describing")
 # the letters of an id say who keeps it
 KEEPERS: Mapping[str, str] = MappingProxyType(
     {
-        **dict.fromkeys(("act", "ass", "dec", "gol", "nee", "not", "tsk"), "case-svc"),
-        "ref": "referral-svc",
+        **dict.fromkeys(
+            ("act", "ass", "dec", "gol", "nee", "not", "num", "ptm", "tsk"), "case-svc"
+        ),
+        **dict.fromkeys(("msg", "ref"), "referral-svc"),
         "doc": "document-svc",
     }
 )

@@ -34,6 +34,19 @@ async def test_every_kind_of_row_says_what_decides_about_it(clinic, gateway, fil
     )
 
 
+async def test_people_and_numbers_of_a_case_are_described_as_well(clinic, pantry, world, filled):
+    await world.know(pantry)
+    path = f"/v1/cases/{filled['id']}"
+    member = await clinic.make(f"{path}/care-team", organisation_id=pantry.id, role="helper")
+    number = (await clinic.read(f"{path}/numbers"))["items"][0]
+    gateway = world.acting(clinic, scopes=SCOPE)
+    rows = {"care-team": member, "party": filled["rows"]["parties"], "number": number}
+    for resource, row in rows.items():
+        found = await described(gateway, row["id"])
+        assert (found.resource, found.required) == (resource, ("coordination",))
+        assert (found.custodian_id, found.within.case_id) == (clinic.id, filled["id"])
+
+
 async def test_labels_and_confidentiality_are_those_of_now(clinic, gateway, filled):
     path = f"/v1/cases/{filled['id']}"
     note = await clinic.make(f"{path}/notes", kind="contact", text="x", labels=["SUD"])
@@ -48,7 +61,7 @@ async def test_nobody_else_is_told(world, clinic, gateway, filled):
     row = filled["rows"]["notes"]["id"]
     assert (await clinic.get(f"{PATH}/{row}")).status_code == 403
     assert (await world.stranger().get(f"{PATH}/{row}")).status_code == 401
-    for absent in (new_id("not"), new_id("cas"), filled["id"], new_id("doc"), "x"):
+    for absent in (new_id("not"), new_id("ptm"), new_id("cas"), filled["id"], new_id("doc"), "x"):
         assert (await gateway.get(f"{PATH}/{absent}")).status_code == 404
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from sharing.classes import PART2_NOTICE
+from svckit.clock import now
 
 from tests.service.case_svc.test_access import COC, filled
 from tests.service.case_svc.test_disclosed import told
@@ -78,6 +79,27 @@ async def test_pages_hold_every_line_once_and_in_order(clinic, filled, limit):
     whole, following = lines(await clinic.get(path))
     assert following is None
     assert await exported(clinic, path, limit=limit) == whole
+
+
+async def test_a_case_is_exported_as_it_was(world, clinic, pantry, filled):
+    """Every line is what its own address answers of that moment; persons' records keep no past."""
+    path = f"/v1/cases/{filled['id']}"
+    await world.grant(clinic, pantry, filled["person_id"], COC)
+    before = {
+        one.id: [line for line in await exported(one, f"{path}/export") if line["kind"] != "record"]
+        for one in (clinic, pantry)
+    }
+    then = {"as_of": now().isoformat()}
+    await clinic.move(f"{path}/enter-phase", 2, phase="assessment")
+    await clinic.make(f"{path}/notes", kind="contact", text="later")
+    await clinic.patch(f"/v1/tasks/{filled['rows']['tasks']['id']}", 1, title="Other")
+    for partner in (clinic, pantry):
+        for limit in (2, 500):
+            found = await exported(partner, f"{path}/export", limit=limit, **then)
+            assert found == before[partner.id]
+        assert await exported(partner, f"{path}/export") != before[partner.id]
+    early = {"as_of": "2020-01-01T00:00:00Z"}
+    assert (await clinic.get(f"{path}/export", **early)).status_code == 404
 
 
 async def test_the_export_of_all_cases_is_the_list_with_all_that_is_in_it(world, clinic, pantry):

@@ -59,6 +59,31 @@ async def test_a_partner_sees_a_document_only_with_every_class_it_needs(world):
         assert await sees(world, world.clinic, document["id"]), cell
 
 
+async def test_what_else_a_document_is_attached_to_moves_nothing_for_who_does_not_see_it(world):
+    """Neither version nor time nor ETag: they are the custodian's alone."""
+    case, other = await world.case_opened(), await world.case_opened()
+    partner, clinic = world.organisation("clinic"), world.client(world.clinic)
+    await world.grant(partner, ["plan"], case=case)
+    document = await world.shared(clinic, case_id=case)
+    client, path = world.client(partner), f"/v1/documents/{document['id']}"
+
+    async def everything():
+        doors = (path, "/v1/documents", f"{path}/versions", f"{path}/content")
+        answers = [await client.get(door) for door in doors]
+        return [(one.status_code, one.headers.get("etag"), one.content) for one in answers]
+
+    before = await everything()
+    assert [status for status, *_ in before] == [200] * 4
+    attached = await world.act(clinic, document["id"], "attach", 1, case_id=other)
+    assert (attached.headers["etag"], attached.json()["version"]) == ('"2"', 2)
+    assert await everything() == before
+    named = {"If-Match": '"2"'}
+    assert (await clinic.patch(path, json={"title": "New"}, headers=named)).status_code == 200
+    after = await everything()
+    assert after[0][1] != before[0][1]
+    assert (await client.get(path)).json().keys().isdisjoint({"version", "updated_at"})
+
+
 async def test_an_outsider_finds_nothing(world):
     outsider = world.organisation("clinic")
     document = await world.shared(world.client(world.clinic))

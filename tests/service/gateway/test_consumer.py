@@ -189,9 +189,32 @@ async def test_without_an_agreement_nothing_opens(world: World) -> None:
     assert await world.grants() == {}
 
 
-async def test_an_agreement_not_in_force_opens_nothing(world: World) -> None:
-    await world.referral("requested", AT - timedelta(days=2))
+async def test_an_agreement_that_is_over_opens_nothing(world: World) -> None:
+    over = agreed(CLINIC, STRANGER, ["COC"], ["coordination", "needs"])
+    over.valid_to = AT
+    async with world.db.begin() as tx:
+        tx.add(over)
+    await world.referral("requested", recipient_id=STRANGER)
     assert await world.grants() == {}
+    await world.referral("requested", AT - timedelta(hours=1), recipient_id=STRANGER)
+    assert (await world.grants())[CLINIC, STRANGER].agreement_id == over.id
+
+
+async def test_under_an_agreement_that_begins_later_grants_begin_with_it(world: World) -> None:
+    """Whatever came between its publication and its beginning: nothing is renewed then."""
+    later = AT + timedelta(days=5)
+    coming = agreed(CLINIC, STRANGER, ["COC"], ["coordination", "needs"])
+    coming.valid_from = later
+    async with world.db.begin() as tx:
+        tx.add(coming)
+    await world.referral("requested", recipient_id=STRANGER)
+    grant = (await world.grants())[CLINIC, STRANGER]
+    assert (grant.agreement_id, grant.valid_from) == (coming.id, later)
+    await world.tell("care-team.joined", new_id("ptm"), organisation_id=STRANGER)
+    async with world.db.read() as session:
+        found = (await session.scalars(select(models.Grant))).all()
+    both = {("referral", later), ("care-team", later)}
+    assert {(one.basis, one.valid_from) for one in found} == both
 
 
 async def test_a_member_of_the_care_team_sees_all_that_is_agreed_until_it_leaves(

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import secrets
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+from svckit.clock import now
 from svckit.ids import new_id
 
 from tests.gateway import Gateway, Partner
@@ -209,6 +211,39 @@ def test_a_difference_that_is_no_longer_the_one_seen_is_refused(
     assert (refused.status_code, refused.json()["code"]) == (409, "diff-changed")
     assert other.get("/v1/grants").json()["items"] == []
     assert publish(gateway, draft, simulated(gateway, draft)["digest"]).status_code == 200
+
+
+def test_a_permit_given_before_an_agreement_begins_opens_with_it(
+    gateway: Gateway, other: Partner
+) -> None:
+    """Recorded between publication and beginning: nobody looks again when it begins."""
+    begins = now() + timedelta(days=2)
+    made = published(gateway, terms(gateway, other, valid_from=begins.isoformat()))
+    person_id = permitted(gateway, other, "identity")
+    (row,) = gateway.sql(
+        "SELECT agreement_id, valid_from, classes FROM grant_ WHERE person_id = $1", person_id
+    )
+    assert (row["agreement_id"], row["valid_from"]) == (made["id"], begins)
+    assert json.loads(row["classes"]) == ["identity"]
+
+
+def test_a_permit_that_ends_before_the_agreement_begins_opens_nothing(
+    gateway: Gateway, other: Partner
+) -> None:
+    begins = now() + timedelta(days=2)
+    published(gateway, terms(gateway, other, valid_from=begins.isoformat()))
+    person_id = new_id("per")
+    gateway.sql("INSERT INTO person VALUES ($1, $2)", person_id, gateway.clinic.organisation_id)
+    body = {
+        "person_id": person_id,
+        "recipient_id": other.organisation_id,
+        "decision": "permit",
+        "classes": ["identity"],
+        "purposes": ["TREAT"],
+        "valid_to": (begins - timedelta(days=1)).isoformat(),
+    }
+    assert gateway.clinic.post("/v1/consents", body).status_code == 201
+    assert gateway.sql("SELECT 1 FROM grant_ WHERE person_id = $1", person_id) == []
 
 
 def test_a_draft_is_published_once(gateway: Gateway, other: Partner) -> None:

@@ -98,6 +98,35 @@ def test_why_not_names_the_deny(gateway: Gateway, helper: Partner) -> None:
     assert denied in [source["id"] for source in cut["sources"]]
 
 
+def test_a_document_without_an_id_is_explained_by_its_class(
+    gateway: Gateway, helper: Partner
+) -> None:
+    person_id = person_of(gateway)
+    case_id = case_of(gateway, person_id)
+    decide(gateway, person_id, helper, classes=["plan", "coordination"])
+    asked = {"case_id": case_id, "resource": "document"}
+    to = {**asked, "recipient_id": helper.organisation_id}
+    found = why(gateway.clinic, data_class="plan", **to)
+    assert (found["visible"], found["hidden_fields"]) == (True, [])
+    assert "title" in found["fields"]
+    for hidden in ({"data_class": "clinical"}, {"data_class": "plan", "labels": ["SUD"]}):
+        found = why(gateway.clinic, **hidden, **to)
+        assert (found["visible"], found["fields"]) == (False, [])
+        assert "title" in found["hidden_fields"]
+    seen = gateway.clinic.get(f"{EXPLAIN}/who", data_class="plan", **asked).json()["seen_by"]
+    assert {one["organisation_id"] for one in seen} == {
+        gateway.clinic.organisation_id,
+        helper.organisation_id,
+    }
+    assert all("title" in one["fields"] for one in seen)
+    for wrong in (asked, {"case_id": case_id, "data_class": "plan"}):
+        answer = gateway.clinic.get(EXPLAIN, **wrong)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (
+            422,
+            "#/query/data_class",
+        )
+
+
 def test_a_sealed_case_says_so_to_its_custodian(gateway: Gateway, helper: Partner) -> None:
     person_id = person_of(gateway)
     decide(gateway, person_id, helper)

@@ -161,6 +161,32 @@ def test_a_document_is_seen_by_what_it_is_attached_to(
     }
 
 
+def test_people_of_a_case_are_explained_by_their_ids(
+    gateway: Gateway, helper: Partner, kept: Kept
+) -> None:
+    decide(gateway, kept.person, helper, classes=["coordination"])
+    for resource, field in (("care-team", "organisation_id"), ("party", "role")):
+        row = kept.row("ptm", resource, ["coordination"])
+        found = why(gateway.clinic, row_id=row, recipient_id=helper.organisation_id)
+        assert (found["visible"], found["resource"]) == (True, resource)
+        assert field in found["fields"]
+    assert "name" in found["hidden_fields"]
+
+
+def test_a_message_is_for_both_sides_of_its_referral(
+    gateway: Gateway, helper: Partner, kept: Kept
+) -> None:
+    ways = (Way(case_id=kept.case, referral_id=new_id("ref")),)
+    required = ["coordination", "notes"]
+    sides = (kept.clinic, helper.organisation_id)
+    row = kept.row("msg", "message", required, ways=ways, parties=sides, within=None)
+    found = why(helper, row_id=row)
+    assert (found["visible"], found["outcome"], found["resource"]) == (True, "party", "message")
+    assert "text" in found["fields"]
+    other = kept.row("msg", "message", required, ways=ways, parties=sides[:1], within=None)
+    assert helper.get(EXPLAIN, row_id=other).status_code == 404
+
+
 def test_both_sides_see_a_referral(gateway: Gateway, helper: Partner, kept: Kept) -> None:
     ways = (Way(case_id=kept.case, referral_id=new_id("ref")),)
     sides = (kept.clinic, helper.organisation_id)

@@ -5,8 +5,8 @@ from svckit.ids import new_id
 
 PATHS = ["", "/history", "/messages"]
 OUTCOME = {"outcome": {"need_met": "partly", "text": "Two parcels"}}
-ENVELOPE = {"id", "version", "case_id", "person_id"}
-OF_OUTCOME = {"status", "request_status", "outcome", "updated_at"}
+ENVELOPE = {"id", "case_id", "person_id"}
+OF_OUTCOME = {"status", "request_status", "outcome"}
 
 
 async def closed_loop(world, **more):
@@ -97,8 +97,31 @@ async def test_a_payer_with_outcome_sees_status_and_outcome_only(world):
     (listed,) = (await client.get("/v1/referrals")).json()["items"]
     assert listed == shown
     moves = (await client.get(f"/v1/referrals/{done['id']}/history")).json()["items"]
-    assert set(moves[0]) == {"version", "at", "from_status", "to_status"}
+    assert set(moves[0]) == {"at", "from_status", "to_status"}
     assert (await client.get(f"/v1/referrals/{done['id']}/messages")).status_code == 404
+
+
+async def test_a_hidden_change_moves_nothing_that_a_partial_reader_gets(world):
+    """Neither ETag nor version nor time, in the referral, the list or the history."""
+    done = await closed_loop(world)
+    payer = await world.organisation("payer")
+    await world.grant(payer, ["outcome"])
+    client = world.client(payer)
+    path = f"/v1/referrals/{done['id']}"
+
+    async def everything():
+        answers = [await client.get(door) for door in (path, "/v1/referrals", f"{path}/history")]
+        return [(one.status_code, one.headers.get("etag"), one.content) for one in answers]
+
+    before = await everything()
+    assert [status for status, *_ in before] == [200, 200, 200]
+    numbered = await world.at_pantry.patch(
+        path, json={"owner_number": "P-1"}, headers={"If-Match": '"3"'}
+    )
+    assert (numbered.status_code, numbered.headers["etag"]) == (200, '"4"')
+    assert await everything() == before
+    await world.act(world.at_clinic, done["id"], "void", 4)
+    assert (await client.get(path)).headers["etag"] != before[0][1]
 
 
 async def test_a_payer_cannot_find_by_what_it_may_not_see(world):

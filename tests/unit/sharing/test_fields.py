@@ -1,4 +1,5 @@
 import json
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import count
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field, create_model
 from sharing import ALL, DataClass, class_map, classed, mask_of, may_show, project, unclassed
 from sharing.classes import NAMES, UnknownClass
+from sharing.fields import tag, told_by, visible_names
 
 masks = st.integers(0, int(ALL))
 class_names = st.sampled_from(["envelope", *NAMES])
@@ -178,3 +180,51 @@ def test_the_class_is_part_of_the_contract():
 def test_an_unknown_class_is_refused_when_the_model_is_written():
     with pytest.raises(UnknownClass, match="'secrets'"):
         classed("secrets")
+
+
+class Told(BaseModel):
+    title: Annotated[str, classed("coordination")]
+    text: Annotated[str, classed("notes")]
+    phone: Annotated[str, classed("contact")]
+    both: Annotated[str, classed("notes", "contact")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "needed"),
+    [
+        ([], ["coordination"]),
+        (["title"], ["coordination"]),
+        (["title", "text", "phone"], ["coordination"]),
+        (["text"], ["coordination", "notes"]),
+        (["text", "both"], ["coordination", "notes"]),
+        (["text", "phone"], ["coordination", "notes", "contact"]),
+        (["both"], ["coordination", "notes", "contact"]),
+    ],
+)
+def test_a_change_is_told_to_who_sees_the_least_hidden_of_it(changed, needed):
+    assert told_by(Told, changed, DataClass.COORDINATION) == mask_of(needed)
+
+
+@given(names=st.lists(st.sampled_from(sorted(Told.model_fields)), min_size=1), mask=masks)
+def test_nobody_is_told_of_what_is_hidden_whole(names, mask):
+    told = told_by(Told, names, DataClass.ENVELOPE)
+    if told and may_show(mask, told):
+        assert visible_names(Told, names, mask)
+
+
+def test_a_field_that_is_shown_otherwise_is_told_so():
+    seen_as = {"text": DataClass.CONTACT}
+    assert told_by(Told, ["text"], DataClass.COORDINATION, seen_as) == mask_of(
+        ["coordination", "contact"]
+    )
+
+
+@given(mask=masks)
+def test_the_tag_is_the_version_or_a_digest_of_what_is_seen(mask):
+    """One change, two rows: the tag moves for who sees the field or the version, for nobody else."""
+    before, after = ({"a": 1, "b": 2}, {"a": 1, "b": 3})
+    for name, hidden in (("a", True), ("b", False)):
+        seen = [tag({name: body[name]}, version) for version, body in ((1, before), (2, after))]
+        assert (seen[0] == seen[1]) is hidden
+        assert re.fullmatch(r"[\w-]{20}", seen[0])
+    assert tag({"version": mask}, mask) == mask

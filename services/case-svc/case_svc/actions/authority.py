@@ -8,14 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from sharing import DataClass
+from sharing.fields import tag
 from svckit.clock import now
 from svckit.errors import NotFound
+from svckit.http import Out
+from svckit.idempotency import Tag, check_version
 from svckit.identity import Caller
 from svckit.ids import new_id
 
 from case_svc.models import CaseFile
 from case_svc.models.base import InCase, Versioned
 from case_svc.queries.visible import Seen
+from case_svc.schemas.fields import shown
 
 
 def require_custodian(file: CaseFile, caller: Caller) -> None:
@@ -35,6 +39,12 @@ def require_author(row: InCase, file: CaseFile, caller: Caller) -> None:
     """Raises NotFound unless the caller wrote the row or is the case's custodian."""
     if caller.organisation_id not in (row.custodian_id, file.custodian_id):
         raise NotFound
+
+
+def check_shown(seen: Seen[Any], out: type[Out], expected: Tag) -> None:
+    """Raises PreconditionFailed unless the row is, as the caller sees it, what the caller read."""
+    body = shown(out, seen.row, seen.mask)
+    check_version(tag(body, seen.row.version), expected)
 
 
 def authored(prefix: str, caller: Caller, at: datetime | None = None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Opening a case and everything that moves it."""
 
 from sharing import DataClass
-from sharing.fields import grouped
+from sharing.fields import told_by
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
@@ -61,10 +61,10 @@ async def change(
     changed = body.model_dump(exclude_unset=True)
     for name, value in changed.items():
         setattr(file, name, value)
-    for classes, fields in grouped(CaseOut, changed):
-        touch(file)
-        told = DataClass.COORDINATION | classes
-        await events.of_case(tx, caller, file, "case.changed", {"fields": fields}, classes=told)
+    touch(file)
+    told = told_by(CaseOut, changed, DataClass.COORDINATION)
+    fields = {"fields": sorted(changed)}
+    await events.of_case(tx, caller, file, "case.changed", fields, classes=told)
     return file
 
 
@@ -82,7 +82,8 @@ async def move(
     file.status = rules.move(file.status, command)
     file.cycle = rules.next_cycle(file.cycle, command)
     file.status_reason = reason
-    happened, classes = "case.changed", DataClass.COORDINATION
+    # a step of coordination that changes the status
+    happened, classes = "case.changed", DataClass.COORDINATION | DataClass.OUTCOME
     if command is Command.REOPEN:
         happened, classes = "case.reopened", DataClass.OUTCOME
         file.phase = file.closed_at = file.outcome_code = file.outcome_note = None

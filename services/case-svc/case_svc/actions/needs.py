@@ -3,6 +3,7 @@
 from typing import Any
 
 from sharing import DataClass
+from sharing.fields import told_by
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
 from svckit.idempotency import check_version
@@ -18,7 +19,7 @@ from case_svc.domain.screening import Answer, Finding, compare, screen
 from case_svc.domain.screening.instruments import RULES_VERSION
 from case_svc.models import Assessment, CaseFile, Need
 from case_svc.queries import cases, plan, rows
-from case_svc.schemas.plan import AssessmentIn, NeedIn, NeedPatch
+from case_svc.schemas.plan import AssessmentIn, NeedIn, NeedOut, NeedPatch
 
 
 async def identify(tx: AsyncSession, caller: Caller, case_id: str, body: NeedIn) -> Need:
@@ -56,7 +57,8 @@ async def change(
     for name, value in changed.items():
         setattr(need, name, value)
     touch(need)
-    await _changed(tx, caller, file, need, {"fields": sorted(changed)})
+    told = told_by(NeedOut, changed, need.classes)
+    await _changed(tx, caller, file, need, {"fields": sorted(changed)}, told)
     return need
 
 
@@ -165,8 +167,13 @@ async def _own(
     return file, need
 
 
-async def _changed(
-    tx: AsyncSession, caller: Caller, file: CaseFile, need: Need, what: dict[str, Any]
+async def _changed(  # noqa: PLR0917  # in the order of a sentence
+    tx: AsyncSession,
+    caller: Caller,
+    file: CaseFile,
+    need: Need,
+    what: dict[str, Any],
+    told: DataClass | None = None,
 ) -> None:
     change = {**what, "category": need.category, "status": need.status}
-    await events.of_row(tx, caller, file, "need.changed", need, change)
+    await events.of_row(tx, caller, file, "need.changed", need, change, classes=told)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sharing import DataClass
+from sharing.fields import told_by
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
@@ -14,10 +16,11 @@ from svckit.ids import new_id
 from case_svc import events
 from case_svc.actions import readers
 from case_svc.actions.authority import authored, touch
+from case_svc.domain import persons as rules
 from case_svc.domain.persons import fold
 from case_svc.models import ClientRecord, Person
 from case_svc.queries import persons
-from case_svc.schemas.persons import RecordIn, RecordPatch
+from case_svc.schemas.persons import RecordIn, RecordOut, RecordPatch
 
 
 async def register(tx: AsyncSession, caller: Caller, body: RecordIn) -> ClientRecord:
@@ -63,11 +66,16 @@ async def change_record(
     if person is None:
         raise NotFound
     check_version(record.version, expected)
-    _write(record, body.model_dump(mode="json", exclude_unset=True), body)
+    changed = body.model_dump(mode="json", exclude_unset=True)
+    was = record.address_confidential
+    _write(record, changed, body)
     touch(record)
     person.version += 1
     await _flush(tx)
-    await events.of_person(tx, caller, person, "person.changed", _change("record-changed", record))
+    seen_as = rules.concealed(was=was, is_now=record.address_confidential)
+    told = told_by(RecordOut, changed, DataClass.IDENTITY, seen_as)
+    change = _change("record-changed", record)
+    await events.of_person(tx, caller, person, "person.changed", change, classes=told)
     return record
 
 

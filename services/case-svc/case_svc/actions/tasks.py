@@ -4,22 +4,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from sharing import DataClass
+from sharing.fields import told_by
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
 from svckit.errors import NotFound
-from svckit.idempotency import check_version
+from svckit.idempotency import Tag
 from svckit.identity import Caller
 
 from case_svc import events
 from case_svc.actions import readers
-from case_svc.actions.authority import in_case, require_contributor, touch
+from case_svc.actions.authority import check_shown, in_case, require_contributor, touch
 from case_svc.actions.plan import require_on_case
 from case_svc.domain import tasks as rules
 from case_svc.domain.cases import require_open
 from case_svc.domain.tasks import TaskCommand, TaskStatus
 from case_svc.models import CaseFile, Task
 from case_svc.queries import cases, rows, tasks
-from case_svc.schemas.work import AssignIn, TaskIn, TaskPatch, WaitIn
+from case_svc.queries.visible import Seen
+from case_svc.schemas.work import AssignIn, TaskIn, TaskOut, TaskPatch, WaitIn
 
 
 async def create(tx: AsyncSession, caller: Caller, case_id: str, body: TaskIn) -> Task:
@@ -46,7 +48,7 @@ async def create(tx: AsyncSession, caller: Caller, case_id: str, body: TaskIn) -
 
 
 async def change(
-    tx: AsyncSession, caller: Caller, task_id: str, body: TaskPatch, expected: int
+    tx: AsyncSession, caller: Caller, task_id: str, body: TaskPatch, expected: Tag
 ) -> Task:
     """Change what describes a task. Raises NotFound, PreconditionFailed."""
     file, task = await _mine(tx, caller, task_id, expected)
@@ -56,7 +58,7 @@ async def change(
 
 
 async def assign(
-    tx: AsyncSession, caller: Caller, task_id: str, body: AssignIn, expected: int
+    tx: AsyncSession, caller: Caller, task_id: str, body: AssignIn, expected: Tag
 ) -> Task:
     """Give the task to an organisation on the case or to a worker; null takes it back.
 
@@ -71,21 +73,23 @@ async def assign(
     return task
 
 
-async def claim(tx: AsyncSession, caller: Caller, task_id: str, worker: str, expected: int) -> Task:
+async def claim(tx: AsyncSession, caller: Caller, task_id: str, worker: str, expected: Tag) -> Task:
     """Take a task that is nobody's, or the organisation's own, for a worker of the caller.
 
     Raises NotFound, PreconditionFailed, InvalidTransition.
     """
-    file, task = await _find(tx, caller, task_id, expected)
+    file, seen = await _find(tx, caller, task_id)
+    task = seen.row
     if task.organisation_id not in (None, caller.organisation_id):
         raise NotFound
+    check_shown(seen, TaskOut, expected)
     status = rules.move(task.status, TaskCommand.CLAIM)
     changed = {"status": status, "organisation_id": caller.organisation_id, "worker": worker}
     await _written(tx, caller, file, task, changed, what={"command": TaskCommand.CLAIM})
     return task
 
 
-async def wait(tx: AsyncSession, caller: Caller, task_id: str, body: WaitIn, expected: int) -> Task:
+async def wait(tx: AsyncSession, caller: Caller, task_id: str, body: WaitIn, expected: Tag) -> Task:
     """Say on whom the task waits, since when and why. Raises as `move`."""
     waiting = {
         "waiting_on": body.on,
@@ -101,7 +105,7 @@ async def move(
     task_id: str,
     command: TaskCommand,
     *,
-    expected: int,
+    expected: Tag,
     more: Mapping[str, Any] | None = None,
 ) -> Task:
     """Wait, resume, complete or cancel. Raises NotFound, PreconditionFailed, InvalidTransition."""
@@ -120,26 +124,27 @@ async def move(
     return task
 
 
-async def _find(
-    tx: AsyncSession, caller: Caller, task_id: str, expected: int
-) -> tuple[CaseFile, Task]:
+async def _find(tx: AsyncSession, caller: Caller, task_id: str) -> tuple[CaseFile, Seen[Task]]:
     """Return the task with its case locked, and its caller seeing what it needs to act."""
     case_id = await tasks.case_of(tx, task_id)
     seen = await cases.lock_case(tx, caller, case_id)
     require_contributor(seen, caller)
-    task = (await rows.row_of(tx, caller, Task, seen.row, task_id)).row
-    check_version(task.version, expected)
-    return seen.row, task
+    return seen.row, await rows.row_of(tx, caller, Task, seen.row, task_id)
 
 
 async def _mine(
-    tx: AsyncSession, caller: Caller, task_id: str, expected: int
+    tx: AsyncSession, caller: Caller, task_id: str, expected: Tag
 ) -> tuple[CaseFile, Task]:
-    """The same for those who may act: who gave the task, who holds it, whose case it is."""
-    file, task = await _find(tx, caller, task_id, expected)
+    """The same for those who may act: who gave the task, who holds it, whose case it is.
+
+    Who holds it may see a part of it: what it does not see may have changed meanwhile.
+    """
+    file, seen = await _find(tx, caller, task_id)
+    task = seen.row
     holders = (task.custodian_id, task.organisation_id, file.custodian_id)
     if caller.organisation_id not in holders:
         raise NotFound
+    check_shown(seen, TaskOut, expected)
     return file, task
 
 
@@ -155,7 +160,9 @@ async def _written(
     for name, value in changed.items():
         setattr(task, name, value)
     touch(task)
-    await events.of_row(tx, caller, file, "task.changed", task, {**what, **_change(task)})
+    told = told_by(TaskOut, changed, task.classes)
+    change = {**what, **_change(task)}
+    await events.of_row(tx, caller, file, "task.changed", task, change, classes=told)
 
 
 def _change(task: Task) -> dict[str, Any]:

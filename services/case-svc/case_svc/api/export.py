@@ -10,7 +10,7 @@ from svckit.problems import PROBLEMS
 
 from case_svc import reply
 from case_svc.api.cases import Filter
-from case_svc.api.parts import IdPath, MayRead
+from case_svc.api.parts import AsOf, IdPath, MayRead
 from case_svc.queries import export
 from case_svc.queries.export import Place
 
@@ -45,10 +45,15 @@ async def export_cases(caller: MayRead, session: Read, page: Paging, wanted: Fil
 
 
 @router.get("/{case_id}/export", response_class=Response, responses=_LINES)
-async def export_case(case_id: IdPath, caller: MayRead, session: Read, page: Paging) -> Response:
-    """Export all that the caller sees of the case: itself, the person's records, its rows."""
+async def export_case(
+    case_id: IdPath, caller: MayRead, session: Read, page: Paging, as_of: AsOf
+) -> Response:
+    """Export all that the caller sees of the case: itself, the person's records, its rows.
+
+    As it was, without records: their past is not kept.
+    """
     after = _place(page, caller)
-    told = await export.of_case(session, caller, case_id, after, page.limit + 1)
+    told = await export.of_case(session, caller, case_id, after, page.limit + 1, as_of=as_of)
     return await _lines(session, caller, page, told)
 
 

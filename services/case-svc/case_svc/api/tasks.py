@@ -70,7 +70,7 @@ async def change_task(task_id: IdPath, body: TaskPatch, caller: MayWrite, cmd: C
     """Change what describes a task."""
     return await cmd.run(
         caller,
-        lambda tx: actions.change(tx, caller, task_id, body, cmd.expected),
+        lambda tx: actions.change(tx, caller, task_id, body, cmd.tag),
         reply.of_row,
     )
 
@@ -80,7 +80,7 @@ async def assign_task(task_id: IdPath, body: AssignIn, caller: MayWrite, cmd: Ac
     """Give the task to an organisation or to a worker."""
     return await cmd.run(
         caller,
-        lambda tx: actions.assign(tx, caller, task_id, body, cmd.expected),
+        lambda tx: actions.assign(tx, caller, task_id, body, cmd.tag),
         reply.of_row,
     )
 
@@ -90,7 +90,7 @@ async def claim_task(task_id: IdPath, body: ClaimIn, caller: MayWrite, cmd: Act)
     """Take the task on."""
     return await cmd.run(
         caller,
-        lambda tx: actions.claim(tx, caller, task_id, body.worker, cmd.expected),
+        lambda tx: actions.claim(tx, caller, task_id, body.worker, cmd.tag),
         reply.of_row,
     )
 
@@ -99,7 +99,7 @@ async def claim_task(task_id: IdPath, body: ClaimIn, caller: MayWrite, cmd: Act)
 async def wait_for(task_id: IdPath, body: WaitIn, caller: MayWrite, cmd: Act) -> Response:
     """Say on whom the task waits, since when and why."""
     return await cmd.run(
-        caller, lambda tx: actions.wait(tx, caller, task_id, body, cmd.expected), reply.of_row
+        caller, lambda tx: actions.wait(tx, caller, task_id, body, cmd.tag), reply.of_row
     )
 
 
@@ -131,6 +131,6 @@ async def _move(
 ) -> Response:
     return await cmd.run(
         caller,
-        lambda tx: actions.move(tx, caller, task_id, command, expected=cmd.expected, more=more),
+        lambda tx: actions.move(tx, caller, task_id, command, expected=cmd.tag, more=more),
         reply.of_row,
     )

@@ -88,6 +88,11 @@ CHANGE_CLASS: Mapping[str, DataClass] = MappingProxyType(
     }
 )
 
+# and of what happens to the case itself, as its fields have it
+OF_A_CASE: Mapping[str, DataClass] = MappingProxyType(
+    dict.fromkeys(("status", "cycle", "outcome_code"), DataClass.OUTCOME)
+)
+
 SENSITIVE_NEEDS: Mapping[str, Label] = MappingProxyType(
     {"intimate-partner-violence": Label.SDV, "elder-abuse": Label.SDV}
 )

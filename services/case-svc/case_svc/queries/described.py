@@ -1,5 +1,7 @@
 """What a row of a case is, for whoever explains who sees it: no caller, no content."""
 
+from collections.abc import Iterable
+
 from sharing.classes import DataClass, names_of
 from sharing.described import Described, Way, Within
 from sqlalchemy import select
@@ -8,23 +10,30 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from case_svc.domain.cases import Confidentiality, high_water
 from case_svc.domain.classes import FILED
 from case_svc.models import CaseFile
-from case_svc.queries.owners import IN_CASE
+from case_svc.models.base import InCase
+from case_svc.queries.owners import IN_CASE, PEOPLE
 
 
 async def describe(session: AsyncSession, row_id: str) -> Described | None:
     """Return what decides about the row; None when there is none."""
-    if row_id[:3] not in IN_CASE:
-        return None
-    resource, model = IN_CASE[row_id[:3]]
-    statement = (
-        select(model, CaseFile)
-        .join(CaseFile, CaseFile.id == model.case_id)
-        .where(model.id == row_id)
-    )
-    found = (await session.execute(statement)).first()
-    if found is None:
-        return None
-    row, file = found
+    for resource, model in _kinds(row_id[:3]):
+        statement = (
+            select(model, CaseFile)
+            .join(CaseFile, CaseFile.id == model.case_id)
+            .where(model.id == row_id)
+        )
+        if found := (await session.execute(statement)).first():
+            return _described(resource, *found)
+    return None
+
+
+def _kinds(prefix: str) -> Iterable[tuple[str, type[InCase]]]:
+    if prefix == "ptm":
+        return PEOPLE.items()
+    return [IN_CASE[prefix]] if prefix in IN_CASE else []
+
+
+def _described(resource: str, row: InCase, file: CaseFile) -> Described:
     own = getattr(row, "confidentiality", Confidentiality.NORMAL)
     return Described(
         resource=resource,

@@ -6,6 +6,7 @@ and a page costs the same wherever it begins.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from case_svc.models import (
     TimelineEntry,
 )
 from case_svc.models.base import InCase
-from case_svc.queries import cases, persons, rows
+from case_svc.queries import cases, history, persons, rows
 from case_svc.queries.cases import CaseFilter
 from case_svc.queries.visible import Seen
 
@@ -74,11 +75,20 @@ class Told(NamedTuple):
 
 
 async def of_case(
-    tx: AsyncSession, caller: Caller, case_id: str, after: Place | None, limit: int
+    tx: AsyncSession,
+    caller: Caller,
+    case_id: str,
+    after: Place | None,
+    limit: int,
+    *,
+    as_of: datetime | None = None,
 ) -> list[Told]:
-    """Return up to `limit` rows of one case. Raises NotFound."""
-    found = await cases.get_case(tx, caller, case_id)
-    return (await _run(tx, caller, [found], after, limit))[:limit]
+    """Return up to `limit` rows of one case, as they were then. Raises NotFound, NotKept.
+
+    The past of a person's records is not kept: of a past moment there are none.
+    """
+    found = await history.find_case(tx, caller, case_id, as_of)
+    return (await _run(tx, caller, [found], after, limit, as_of=as_of))[:limit]
 
 
 async def of_cases(
@@ -110,13 +120,18 @@ async def _run(
     found: Sequence[Seen[Any]],
     after: Place | None,
     limit: int,
+    *,
+    as_of: datetime | None = None,
 ) -> list[Told]:
     """Return the rows of cases at hand; of each part up to `limit`, which the cut then takes."""
     part, row_id = (after.part, after.row_id) if after else (0, None)
     told = []
     for number in range(part, len(PARTS)):
         before = row_id if number == part else None
-        told += await _part(tx, caller, found, number, before, limit)
+        if as_of:
+            told += await _then(tx, caller, found[0], number, before, limit, as_of=as_of)
+        else:
+            told += await _part(tx, caller, found, number, before, limit)
     told.sort(key=lambda one: one.place.row_id, reverse=True)
     told.sort(key=lambda one: one.place.part)
     told.sort(key=lambda one: one.place.case_id, reverse=True)
@@ -143,6 +158,45 @@ async def _part(  # noqa: PLR0917  # who, what, of which cases, from where, how 
     else:
         told = await _phases(tx, found, number)
     return [one for one in told if before is None or one.place.row_id < before]
+
+
+async def _then(  # noqa: PLR0917  # as `_part`, of one case
+    tx: AsyncSession,
+    caller: Caller,
+    case: Seen[Any],
+    number: int,
+    before: str | None,
+    limit: int,
+    *,
+    as_of: datetime,
+) -> list[Told]:
+    name, case_id = PARTS[number], case.row.id
+    if name in _ROWS:
+        rows_ = await _rows_then(tx, caller, _ROWS[name], case_id, as_of, after=before, limit=limit)
+        return [Told(Place(case_id, number, seen.row.id), seen) for seen in rows_]
+    if name == RECORD or before is not None:
+        return []
+    if name == CASE:
+        return [Told(Place(case_id, number, case_id), case)]
+    stays = await history.list_phases(tx, case, as_of)
+    return [Told(Place(case_id, number, case_id), case, stays)] if stays else []
+
+
+async def _rows_then(
+    tx: AsyncSession,
+    caller: Caller,
+    model: type[InCase] | type[TimelineEntry],
+    case_id: str,
+    as_of: datetime,
+    *,
+    after: str | None,
+    limit: int,
+) -> Sequence[Seen[Any]]:
+    if issubclass(model, TimelineEntry):
+        return await rows.list_timeline(tx, caller, case_id, after=after, limit=limit, as_of=as_of)
+    return await history.list_rows(
+        tx, caller, model, case_id, as_of, after=after, limit=limit, which={}
+    )
 
 
 async def _records(

@@ -10,15 +10,19 @@ from case_svc.models import (
     CaseFile,
     ClientRecord,
     Decision,
+    ExternalNumber,
     Goal,
     Need,
     Note,
+    Party,
     Task,
+    TeamMember,
 )
 from case_svc.models.base import InCase
 
-# parties and members of the team share their letters with a case's own people: they are left out,
-# the case that their path names stands for them
+# parties and members of the team share their letters: to the ledger the case that their path names
+# stands for them
+PEOPLE: dict[str, type[InCase]] = {"care-team": TeamMember, "party": Party}
 IN_CASE: dict[str, tuple[str, type[InCase]]] = {
     "act": ("activity", Activity),
     "ass": ("assessment", Assessment),
@@ -26,6 +30,7 @@ IN_CASE: dict[str, tuple[str, type[InCase]]] = {
     "gol": ("goal", Goal),
     "nee": ("need", Need),
     "not": ("note", Note),
+    "num": ("number", ExternalNumber),
     "tsk": ("task", Task),
 }
 

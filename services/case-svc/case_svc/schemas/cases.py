@@ -1,10 +1,9 @@
 """Case types and the case file on the wire."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
-from sharing import classed
 from svckit.http import In, Out
 
 from case_svc.domain.cases import CaseStatus, Confidentiality, Mode, Phase, SealReason, TypeStatus
@@ -16,6 +15,7 @@ from case_svc.schemas.fields import (
     Line,
     Needs,
     Notes,
+    OfCase,
     Outcome,
     Plan,
     Prose,
@@ -119,14 +119,10 @@ class CountsOut(Out):
     notes: Notes[int | None] = None
 
 
-# what moves with each field of the case: to who sees a part it would tell of changes of the rest
-_Whole = classed("coordination", "notes", "outcome")
-
-
 class CaseOut(Out):
     id: Envelope[str]
-    version: Annotated[int | None, _Whole] = None
-    updated_at: Annotated[datetime | None, _Whole] = None
+    version: OfCase[int | None] = None
+    updated_at: OfCase[datetime | None] = None
     custodian_id: Envelope[str]
     person_id: Envelope[str]
     status: Outcome[CaseStatus | None] = None

@@ -1,10 +1,10 @@
 """Field types of the edge: bounded text coming in, classed values going out."""
 
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import StringConstraints
-from sharing import classed
+from sharing import classed, part2, project
 from svckit.http import In, Out
 from svckit.ids import PATTERN
 
@@ -25,6 +25,13 @@ Safety = Annotated[T, classed("safety")]
 Notes = Annotated[T, classed("notes")]
 Financial = Annotated[T, classed("financial")]
 Outcome = Annotated[T, classed("outcome")]
+# What moves with each change of a row that has fields of several classes: to who sees a part it
+# would tell of changes of the rest.
+OfNeed = Annotated[T, classed("needs", "notes")]
+OfWork = Annotated[T, classed("coordination", "notes")]
+OfParty = Annotated[T, classed("identity", "contact", "coordination")]
+OfRecord = Annotated[T, classed("identity", "contact", "safety", "financial")]
+OfCase = Annotated[T, classed("coordination", "notes", "outcome")]
 
 
 class Coding(In):
@@ -40,13 +47,16 @@ class CodingOut(Out):
 
 
 class RowOut(Out):
-    """The envelope of every row: visible with the row itself."""
+    """The envelope of every row: visible with the row itself.
+
+    A kind with fields of several classes shows `version` and `updated_at` to who sees all of them.
+    """
 
     id: Envelope[str]
-    version: Envelope[int]
+    version: Envelope[int | None] = None
     custodian_id: Envelope[str]
     created_at: Envelope[datetime]
-    updated_at: Envelope[datetime]
+    updated_at: Envelope[datetime | None] = None
 
 
 class Part2Out(Out):
@@ -60,6 +70,15 @@ class Part2Out(Out):
 
 class InCaseOut(RowOut, Part2Out):
     case_id: Envelope[str]
+
+
+def shown(out: type[Out], row: Any, mask: int) -> dict[str, Any]:
+    """Return what a mask shows of a row. A Part 2 record says that it is one, no other does."""
+    body = project(out.model_validate(row), mask)
+    for name in Part2Out.model_fields:
+        body.pop(name, None)
+    notice = part2.notice(getattr(row, "classes", 0))
+    return {**body, "redisclosure_notice": notice} if notice else body
 
 
 class ReasonIn(In):

@@ -1,6 +1,6 @@
 """Parties, the care team and external numbers on the wire."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Self
 
 from pydantic import model_validator
@@ -14,6 +14,7 @@ from case_svc.schemas.fields import (
     IdIn,
     InCaseOut,
     Line,
+    OfParty,
 )
 
 
@@ -42,6 +43,8 @@ class EndIn(In):
 
 
 class PartyOut(InCaseOut):
+    version: OfParty[int | None] = None
+    updated_at: OfParty[datetime | None] = None
     role: Coordination[str | None] = None
     organisation_id: Coordination[str | None] = None
     valid_from: Coordination[date | None] = None

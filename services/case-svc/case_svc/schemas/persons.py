@@ -13,6 +13,7 @@ from case_svc.schemas.fields import (
     Financial,
     Identity,
     Line,
+    OfRecord,
     RowOut,
     Safety,
 )
@@ -88,6 +89,8 @@ class IdentifierOut(Out):
 
 
 class RecordOut(RowOut):
+    version: OfRecord[int | None] = None
+    updated_at: OfRecord[datetime | None] = None
     person_id: Envelope[str]
     number: Identity[str | None] = None
     family_name: Identity[str | None] = None

@@ -20,6 +20,7 @@ from case_svc.schemas.fields import (
     Line,
     Needs,
     Notes,
+    OfNeed,
     Plan,
     Prose,
 )
@@ -47,6 +48,8 @@ class NeedPatch(In):
 
 
 class NeedOut(InCaseOut):
+    version: OfNeed[int | None] = None
+    updated_at: OfNeed[datetime | None] = None
     category: Needs[NeedCategory | None] = None
     coding: Needs[list[CodingOut] | None] = None
     labels: Needs[list[Label] | None] = None

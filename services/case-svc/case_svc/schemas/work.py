@@ -16,6 +16,7 @@ from case_svc.schemas.fields import (
     InCaseOut,
     Line,
     Notes,
+    OfWork,
     Part2Out,
     Prose,
 )
@@ -63,6 +64,8 @@ class CompleteIn(In):
 
 
 class TaskOut(InCaseOut):
+    version: OfWork[int | None] = None
+    updated_at: OfWork[datetime | None] = None
     title: Coordination[str | None] = None
     description: Notes[str | None] = None
     status: Coordination[TaskStatus | None] = None
@@ -120,6 +123,8 @@ class DecisionIn(In):
 
 
 class DecisionOut(InCaseOut):
+    version: OfWork[int | None] = None
+    updated_at: OfWork[datetime | None] = None
     title: Coordination[str | None] = None
     decided_at: Coordination[datetime | None] = None
     decided_by: Coordination[str | None] = None

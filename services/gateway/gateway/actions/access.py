@@ -13,6 +13,7 @@ from sharing import policy, purposes
 from sharing.classes import DataClass, mask_of, names_of
 from sharing.confidentiality import rank
 from sharing.explain import Explanation, explain, who_can_see
+from sharing.fields import may_show
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
 from svckit.db import taken_back
@@ -36,11 +37,25 @@ class Asked:
     resource: str
     labels: tuple[str, ...] = ()
     confidentiality: str = "N"
+    # what a document was given
+    data_class: str | None = None
 
     @property
     def required(self) -> int:
         """Return the classes that every reader of the row needs."""
-        return int(mask_of(fields.required(self.resource)) | _labelled(self.labels))
+        given = [self.data_class] if self.data_class else fields.required(self.resource)
+        return int(mask_of(given) | _labelled(self.labels))
+
+    def shown(self, mask: int) -> list[str]:
+        """Return the fields that a mask shows; of a document all or none."""
+        if not fields.is_in_parts(self.resource):
+            return fields.all_of(self.resource) if may_show(mask, self.required) else []
+        return fields.shown(names_of(mask)).get(self.resource, [])
+
+    def hidden(self, mask: int) -> list[str]:
+        """Return the fields that it does not show."""
+        shown = self.shown(mask)
+        return [name for name in fields.all_of(self.resource) if name not in shown]
 
     def as_row(self, world: facts.World) -> sharing.Row:
         return world.row(self.row, rank(self.confidentiality))
@@ -89,7 +104,7 @@ async def why(
 
 def shows(asked: Asked, found: Explanation) -> bool:
     """Tell whether what is seen is enough to learn that such a row exists."""
-    return found.visible and fields.shown_any(asked.resource, names_of(found.mask))
+    return found.visible and bool(asked.shown(found.mask))
 
 
 async def who(tx: AsyncSession, caller: Caller, asked: Asked) -> list[dict[str, Any]]:
@@ -109,9 +124,10 @@ async def who(tx: AsyncSession, caller: Caller, asked: Asked) -> list[dict[str, 
                 "kind": view.reader.kind,
                 "purpose": view.reader.purpose,
                 "classes": names_of(view.mask),
+                "fields": asked.shown(view.mask),
             }
             for view in views
-            if fields.shown_any(asked.resource, names_of(view.mask))
+            if asked.shown(view.mask)
         ]
     return found
 

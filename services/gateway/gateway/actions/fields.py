@@ -56,12 +56,6 @@ def shown(classes: Iterable[str]) -> dict[str, list[str]]:
     return _chosen(lambda by, needed: bool(by & seen) and needed <= seen)
 
 
-def hidden(classes: Iterable[str]) -> dict[str, list[str]]:
-    """Return by resource every field that a reader of these classes does not get."""
-    seen = set(classes)
-    return _chosen(lambda by, needed: not (by & seen and needed <= seen))
-
-
 def _chosen(wanted: Any) -> dict[str, list[str]]:
     found = {
         resource: [

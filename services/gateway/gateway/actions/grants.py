@@ -39,9 +39,10 @@ async def open_under(
     *,
     at: datetime,
 ) -> None:
-    """Open, or widen to `classes` (None: all agreed), one grant per agreement in force.
+    """Open, or widen to `classes` (None: all agreed), one grant per agreement.
 
-    Without an agreement, or with nothing agreed of what is wanted, nothing opens.
+    Under one that begins later the grant begins with it. Without an agreement, or with nothing
+    agreed of what is wanted, nothing opens.
     """
     recipient = await queries.find_organisation(tx, recipient_id)
     if recipient is None or custodian_id == recipient_id:
@@ -50,16 +51,16 @@ async def open_under(
         (g.agreement_id, g.recipient_id): g
         for g in await queries.grants_of(tx, reason.basis, reason.basis_id)
     }
-    for agreement in await queries.agreements_in_force(tx, custodian_id, recipient, at):
+    for agreement in await queries.agreements_from(tx, custodian_id, recipient, at):
         wanted = None if classes is None else sorted(classes)
         shown = [name for name in agreement.classes if wanted is None or name in wanted]
         purposes = purposes_of(agreement, reason.purposes)
         found = standing.get((agreement.id, recipient_id))
         if found is not None:
             await _widen(tx, found, shown, purposes, wanted)
-        elif shown and purposes:
+        elif shown and purposes and _outlasts(reason, starts := max(at, agreement.valid_from)):
             what = {"classes": shown, "purposes": purposes, "wanted": wanted}
-            await _open(tx, agreement, reason, recipient_id, at=at, what=what)
+            await _open(tx, agreement, reason, recipient_id, at=starts, what=what)
 
 
 async def end(tx: AsyncSession, basis: Basis, basis_id: str, *, at: datetime) -> None:
@@ -189,6 +190,10 @@ async def _open(
     tx.add(row)
     await tx.flush()
     await events.grant(tx, "opened", row, None)
+
+
+def _outlasts(reason: Reason, at: datetime) -> bool:
+    return reason.valid_to is None or reason.valid_to > at
 
 
 async def _widen(

@@ -1,6 +1,5 @@
 """/v1/access: who sees what and why, what somebody will get, what a change would change."""
 
-from collections.abc import Collection
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -23,7 +22,7 @@ from gateway.api.shares import diff_body, shares
 from gateway.describing import KEEPERS, Describing
 from gateway.queries import facts
 from gateway.queries.facts import Named
-from gateway.schemas import AnyId, PurposeCode
+from gateway.schemas import AnyId, ClassName, PurposeCode
 from gateway.schemas.access import (
     DiffOut,
     ExplainOut,
@@ -56,11 +55,18 @@ class _Question:
         labels: Annotated[list[Label] | None, Query(max_length=20)] = None,
         confidentiality: Annotated[str, Query(pattern="^[ULMNRV]$")] = "N",
         row_id: OneId = None,
+        data_class: Annotated[ClassName | None, Query()] = None,
     ) -> None:
         self._describe: Describing = request.app.state.describing
         self._ids = person_id, case_id, custodian_id
         self.row_id = row_id
-        self._more = {"resource": resource, "labels": labels, "custodian_id": custodian_id}
+        self._more = {
+            "resource": resource,
+            "labels": labels,
+            "custodian_id": custodian_id,
+            "data_class": data_class,
+        }
+        self._data_class = data_class
         self._resource, self._labels = resource, tuple(labels or ())
         self._confidentiality = confidentiality
 
@@ -72,7 +78,10 @@ class _Question:
             known = ", ".join(fields.resources())
             fault = FieldError("#/query/resource", "unknown-resource", f"One of: {known}.")
             raise Invalid("There is no such resource.", errors=[fault])
-        return Asked(row, resource, self._labels, self._confidentiality)
+        if (self._data_class is None) == (not fields.is_in_parts(resource)):
+            fault = FieldError("#/query/data_class", "of-a-document", "A document's, or none.")
+            raise Invalid("A document is shown by the class it was given.", errors=[fault])
+        return Asked(row, resource, self._labels, self._confidentiality, self._data_class)
 
     async def described(self) -> Described | None:
         """Return the one row that is asked about by its id, if so. Raises NotFound, Invalid."""
@@ -120,7 +129,6 @@ async def explain_access(
         return Reply(_explained(caller, question, row, view).model_dump(mode="json")).response()
     asked = await question.asked(session)
     found = await access.why(session, caller, asked, reader, purpose)
-    classes = names_of(found.mask)
     full = access.may_know_all(caller, asked.row)
     body = ExplainOut(
         **asked.row._asdict(),
@@ -129,9 +137,9 @@ async def explain_access(
         purpose=found.reader.purpose,
         visible=access.shows(asked, found),
         outcome=found.outcome,
-        classes=classes,
-        fields=_fields(asked, classes),
-        hidden_fields=fields.hidden(classes).get(asked.resource, []) if full else None,
+        classes=names_of(found.mask),
+        fields=asked.shown(found.mask),
+        hidden_fields=asked.hidden(found.mask) if full else None,
         reasons=found.as_json() if full else None,
     )
     return Reply(body.model_dump(mode="json")).response()
@@ -145,8 +153,7 @@ async def explain_who(caller: MayRead, session: Read, question: Question) -> Res
         body = WhoOut(**_named_row(question, row, row.ways[0]), seen_by=seen_by)
         return Reply(body.model_dump(mode="json")).response()
     asked = await question.asked(session)
-    found = await access.who(session, caller, asked)
-    seen_by = [{**one, "fields": _fields(asked, one["classes"])} for one in found]
+    seen_by = await access.who(session, caller, asked)
     body = WhoOut(**asked.row._asdict(), resource=asked.resource, seen_by=seen_by)
     return Reply(body.model_dump(mode="json")).response()
 
@@ -236,7 +243,3 @@ def _policy(text: str) -> policy.Policy:
         faults = [FieldError("#/policy", fault.code, str(fault)) for fault in refused.faults]
         raise Invalid("This is no policy that can be published.", errors=faults) from None
     return found
-
-
-def _fields(asked: Asked, classes: Collection[str]) -> list[str]:
-    return fields.shown(classes).get(asked.resource, [])

@@ -88,6 +88,14 @@ async def agreements_in_force(
     tx: AsyncSession, custodian_id: str, recipient: Organisation, at: datetime
 ) -> Sequence[Agreement]:
     """Return what binds the two at that instant, oldest first."""
+    found = await agreements_from(tx, custodian_id, recipient, at)
+    return [agreement for agreement in found if agreement.valid_from <= at]
+
+
+async def agreements_from(
+    tx: AsyncSession, custodian_id: str, recipient: Organisation, at: datetime
+) -> Sequence[Agreement]:
+    """Return what binds the two from that instant on, also what begins later; oldest first."""
     query = (
         select(Agreement)
         .where(
@@ -96,7 +104,6 @@ async def agreements_in_force(
                 Agreement.recipient_id == recipient.id,
                 Agreement.recipient_kind == recipient.kind,
             ),
-            Agreement.valid_from <= at,
             or_(Agreement.valid_to.is_(None), Agreement.valid_to > at),
         )
         .order_by(Agreement.id)

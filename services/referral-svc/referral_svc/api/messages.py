@@ -1,7 +1,6 @@
 """Messages between the two parties of a referral."""
 
 from fastapi import APIRouter, Response
-from sharing.classes import DataClass
 from sharing.fields import may_show
 from svckit.db import Read
 from svckit.errors import NotFound
@@ -13,10 +12,10 @@ from referral_svc.actions import messages
 from referral_svc.api import present
 from referral_svc.api.callers import MayRead, MayWrite
 from referral_svc.queries import referrals as queries
+from referral_svc.queries.owners import MESSAGE_SHOWS
 from referral_svc.schemas.referrals import MessageIn, MessageOut, MessagePage
 
 router = APIRouter(prefix="/v1/referrals", tags=["messages"], responses=PROBLEMS)
-_REQUIRED = int(DataClass.COORDINATION | DataClass.NOTES)
 
 
 @router.post("/{referral_id}/messages", status_code=201, response_model=MessageOut)
@@ -33,7 +32,7 @@ async def send(referral_id: str, body: MessageIn, caller: MayWrite, cmd: Create)
 async def list_messages(referral_id: str, caller: MayRead, session: Read, page: Paging) -> Response:
     """List the messages, newest first."""
     row, mask = await queries.get_referral(session, caller, referral_id)
-    if not may_show(mask, _REQUIRED):
+    if not may_show(mask, MESSAGE_SHOWS):
         raise NotFound
     after = page.after(caller.organisation_id)
     rows = await queries.list_messages(

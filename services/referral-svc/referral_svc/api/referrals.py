@@ -4,6 +4,7 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Response
+from sharing.fields import tag
 from svckit.clock import now
 from svckit.db import Read
 from svckit.idempotency import Act, Change, Create
@@ -97,8 +98,9 @@ async def count_referrals(caller: MayRead, session: Read, filters: Filtered) -> 
 async def get_referral(referral_id: str, caller: MayRead, session: Read) -> Response:
     """Return one referral; both parties see it whole, others what a grant shows."""
     row, mask = await queries.get_referral(session, caller, referral_id)
-    headers = {**_FRESH, "ETag": f'"{row.version}"'}
-    return Response(orjson.dumps(present.referral(row, mask)), 200, headers, "application/json")
+    body = present.referral(row, mask)
+    headers = {**_FRESH, "ETag": f'"{tag(body, row.version)}"'}
+    return Response(orjson.dumps(body), 200, headers, "application/json")
 
 
 @router.patch("/{referral_id}", response_model=ReferralOut)

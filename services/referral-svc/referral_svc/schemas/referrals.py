@@ -108,15 +108,19 @@ class OutcomeOut(Out):
     code: Annotated[str | None, classed("outcome")] = None
 
 
+# what moves with each change: to who sees a part it would tell of changes of the rest
+_WHOLE = classed("coordination", "needs", "outcome")
+
+
 class ReferralOut(Out):
     id: Annotated[str, classed("envelope")]
-    version: Annotated[int, classed("envelope")]
+    version: Annotated[int | None, _WHOLE] = None
     case_id: Annotated[str, classed("envelope")]
     person_id: Annotated[str, classed("envelope")]
     status: Annotated[Status | None, classed("outcome")] = None
     request_status: Annotated[RequestStatus | None, classed("outcome")] = None
     outcome: Annotated[OutcomeOut | None, classed("outcome")] = None
-    updated_at: Annotated[AwareDatetime | None, classed("outcome")] = None
+    updated_at: Annotated[AwareDatetime | None, _WHOLE] = None
     custodian_id: Annotated[str | None, classed("coordination")] = None
     requester_id: Annotated[str | None, classed("coordination")] = None
     owner_id: Annotated[str | None, classed("coordination")] = None
@@ -140,7 +144,8 @@ class ReferralOut(Out):
 
 
 class TransitionOut(Out):
-    version: Annotated[int, classed("envelope")]
+    # counts the changes between the moves as well
+    version: Annotated[int | None, classed("coordination", "outcome")] = None
     at: Annotated[AwareDatetime, classed("envelope")]
     from_status: Annotated[Status | None, classed("outcome")] = None
     to_status: Annotated[Status | None, classed("outcome")] = None
