@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from careloop import access_cli, agreements_cli, ledger_cli, operate, policy_cli
+from careloop import (
+    access_cli,
+    agreements_cli,
+    events_cli,
+    ledger_cli,
+    operate,
+    policy_cli,
+    webhooks_cli,
+)
 from careloop.errors import CareloopFailure
 from careloop.layout import Layout
 from careloop.settings import OperatorSettings
@@ -26,6 +34,8 @@ app.add_typer(ledger_cli.app, name="ledger")
 app.add_typer(access_cli.app, name="access")
 app.add_typer(agreements_cli.app, name="agreements")
 app.add_typer(policy_cli.app, name="policy")
+app.add_typer(events_cli.app, name="events")
+app.add_typer(webhooks_cli.app, name="webhooks")
 console = Console(highlight=False)
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Where everything of it lies.")]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from careloop.errors import CareloopFailure, NotRunning, Refused
 from careloop.network import COORDINATOR
@@ -24,15 +25,20 @@ DEFAULT_AS = COORDINATOR.name
 
 
 @contextlib.contextmanager
+def failures() -> Iterator[None]:
+    """Turn a failure into one sentence and exit code 1."""
+    try:
+        yield
+    except CareloopFailure as failure:
+        console.print(Text.assemble(("careloop: ", "bold red"), str(failure)), soft_wrap=True)
+        raise typer.Exit(1) from failure
+
+
+@contextlib.contextmanager
 def asking(data_dir: Path, organisation: str) -> Iterator[Partner]:
     """Yield the partner; a failure becomes one sentence and exit code 1."""
-    folder = data_dir.absolute()
-    try:
-        with httpx.Client(timeout=120, trust_env=False) as http:
-            yield _partner(folder, organisation, http)
-    except CareloopFailure as failure:
-        console.print(f"[bold red]careloop:[/] {failure}", soft_wrap=True)
-        raise typer.Exit(1) from failure
+    with failures(), httpx.Client(timeout=120, trust_env=False) as http:
+        yield _partner(data_dir.absolute(), organisation, http)
 
 
 def _partner(folder: Path, organisation: str, http: httpx.Client) -> Partner:
@@ -42,11 +48,26 @@ def _partner(folder: Path, organisation: str, http: httpx.Client) -> Partner:
         raise NotRunning(
             f"{folder / 'sandbox.json'} is missing: start with `careloop up`"
         ) from error
-    found = [each for each in sandbox["organisations"] if each["name"] == organisation]
-    if not found:
-        known = ", ".join(each["name"] for each in sandbox["organisations"])
-        raise NotRunning(f"nobody is called {organisation!r}; there are: {known}")
-    return Partner.of(sandbox["gateway"], found[0], folder, http)
+    entry = _called(sandbox["organisations"], organisation)
+    return Partner.of(sandbox["gateway"], entry, folder, http)
+
+
+def _called(organisations: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Return the one of that name, else of that word in its name or of that kind: `clinic`.
+
+    Raises NotRunning.
+    """
+
+    def words(each: dict[str, Any]) -> set[str]:
+        return {*each["name"].lower().split(), each["kind"]}
+
+    exact = [each for each in organisations if each["name"] == name]
+    found = exact or [each for each in organisations if name.lower() in words(each)]
+    if len(found) != 1:
+        known = ", ".join(each["name"] for each in organisations)
+        many = "several are" if found else "nobody is"
+        raise NotRunning(f"{many} called {name!r}; there are: {known}")
+    return found[0]
 
 
 def answered(answer: Answer) -> Any:

@@ -1,4 +1,7 @@
-"""`python -m careloop.contracts` writes `contracts/openapi`, `contracts/asyncapi.yaml`, `fields.json`."""
+"""`python -m careloop.contracts` writes `contracts/openapi`, `contracts/asyncapi.yaml`, `fields.json`.
+
+Event schemas are locked first: one that breaks what was published ends it.
+"""
 
 import os
 import subprocess
@@ -8,7 +11,7 @@ from pathlib import Path
 
 from svckit.testing import environment
 
-from careloop import asyncapi, fields
+from careloop import asyncapi, compatibility, fields
 
 FOLDER = Path(__file__).resolve().parent.parent / "contracts" / "openapi"
 PACKAGES = {
@@ -42,5 +45,6 @@ def write() -> None:
 
 
 if __name__ == "__main__":
+    compatibility.write()
     write()
     asyncapi.write()

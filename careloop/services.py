@@ -55,7 +55,7 @@ class Machine:
             Postgres(database_url) if database_url else attach(layout.root, run["postgres"]["port"])
         )
         ports = {name: entry["port"] for name, entry in run["processes"].items()}
-        return cls(layout, server, ports)
+        return cls(layout, server, ports, run.get("event_log_url"))
 
     @property
     def issuer(self) -> str:
@@ -76,13 +76,17 @@ class Machine:
     def database_url(self, name: str) -> str:
         return self.postgres.database_url(name, name, self.layout.secret(f"database-{name}"))
 
-    def _event_log(self) -> str:
-        """Return the log's address; on Kafka each service is one named member of its group.
+    def event_log(self) -> str:
+        """Return the log's address as the operator's own commands reach it."""
+        return self.event_log_url or self.database_url(EVENTS)
+
+    def _members_log(self) -> str:
+        """Return the log's address for a service; on Kafka each service is one named member of its group.
 
         So a killed one has its partitions back at once, not after the broker's session timeout.
         """
         if self.event_log_url is None:
-            return self.database_url(EVENTS)
+            return self.event_log()
         if "instance=" in self.event_log_url:
             return self.event_log_url
         return f"{self.event_log_url}{'&' if '?' in self.event_log_url else '?'}instance=0"
@@ -91,7 +95,7 @@ class Machine:
         """Return the service's settings as environment variables."""
         settings = {
             "database_url": self.database_url(part.database),
-            "event_log_url": self._event_log(),
+            "event_log_url": self._members_log(),
             "issuer": self.issuer,
             "internal_jwks_url": f"{self.issuer}/.well-known/internal-jwks.json",
             "cursor_key": self.layout.secret(f"cursor-{part.name}"),

@@ -244,6 +244,7 @@ class Supervisor:
                 "ready": ready,
                 "gateway": machine.issuer,
                 "event_log": "kafka" if self.event_log_url else "postgres",
+                "event_log_url": self.event_log_url,
                 "postgres": {
                     "pid": machine.postgres.pid,
                     "port": machine.postgres.port,

@@ -16,6 +16,8 @@ from tests.world import Platform
 GUIDE = Path(__file__).parents[2] / "docs" / "partner-guide.md"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"(?:#|//) (\S+\.(?:py|mjs))\n")
+# programs that the reader copies: the table links to them
+_COPIED = re.compile(r"\| \[\S+\]\((receivers/\S+)\)")
 _NEEDS_NODE = "# needs: node\n"
 _END = "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT"
 
@@ -33,6 +35,8 @@ def write_files(folder: Path) -> list[str]:
     for found, text in named:
         if found:
             (folder / found[1]).write_text(text.removeprefix(found[0]))
+    for copied in _COPIED.findall(GUIDE.read_text()):
+        shutil.copy(GUIDE.parent / copied, folder)
     return [found[1] for found, _ in named if found]
 
 
@@ -73,7 +77,7 @@ def followed(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 def test_the_guide_is_followed_to_its_end(followed: tuple[Path, str]) -> None:
     folder, said = followed
-    assert "verified evt_" in said
+    assert "verified msg_" in said
     assert "accepted" in said
     assert "whsec_…" in said
     received = (folder / "received.log").read_text().splitlines()

@@ -21,11 +21,11 @@ from svckit.db import Database
 from svckit.eventlog import Consumer as LogConsumer
 from svckit.eventlog import EventLog, LogError, Mark, OffsetLost, Stored, TopicPartition
 from svckit.faults import is_transient
-from svckit.inbox import Handler, Reader
+from svckit.inbox import Handler, Reader, Upcaster
 from svckit.repair import replay
 from svckit.watch import Stuck, Watch
 
-__all__ = ["Consumer", "Handler", "Received", "Stuck"]
+__all__ = ["Consumer", "Handler", "Received", "Stuck", "Upcaster"]
 
 _log = structlog.get_logger("consume")
 _DONE = Counter(
@@ -35,7 +35,9 @@ _RETRIES = Counter("careloop_consumer_retries_total", "Passing failures", ["cons
 _REPLACED = Counter(
     "careloop_log_replaced_total", "Offsets that meant nothing any more", ["consumer"]
 )
-_STOPPED = Gauge("careloop_consumer_stopped", "1 while too many events fail", ["consumer"])
+_STOPPED = Gauge(
+    "careloop_consumer_stopped", "Partitions that wait as too many events fail", ["consumer"]
+)
 
 _BATCH = 500
 _WAIT_S = 0.5
@@ -65,15 +67,17 @@ class Consumer:
         stuck_after_s: float = 60.0,
         rights_from: Collection[str] = (),
         learn: Callable[[], Awaitable[object]] | None = None,
+        upcasters: Mapping[str, Upcaster] | None = None,
     ) -> None:
         """`rights_from` are the topics whose marks say how fresh the rights are.
 
         `learn` lets handlers decide by the rules in force; it is called before every batch.
+        `upcasters` bring events of an older major version to the next one.
         """
         self._db = db
         self._log = log
         self._topics = tuple(topics)
-        self._reader = Reader(group, handlers)
+        self._reader = Reader(group, handlers, upcasters or {})
         self._watch = Watch(db, log, group, stuck_after_s)
         self._rights_from = frozenset(rights_from)
         self._learn = learn
@@ -81,6 +85,7 @@ class Consumer:
         self._log_ids: dict[str, str] = {}
         self._failures: dict[TopicPartition, int] = {}
         self._not_before: dict[TopicPartition, float] = {}
+        self._stopped: set[TopicPartition] = set()
         self._minute: deque[tuple[float, int, int]] = deque()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -103,6 +108,7 @@ class Consumer:
         self._log_ids = {topic: await self._log.identity(topic) for topic in self._topics}
         self._failures.clear()
         self._not_before.clear()
+        self._stopped.clear()
         member = await self._log.consumer(self._reader.consumer, self._topics)
         try:
             while not stop.is_set():
@@ -160,11 +166,14 @@ class Consumer:
         except Exception as error:
             if not is_transient(error):
                 raise
+            if isinstance(error, TooManyParked):
+                self._stopped.add(at)
             self._hold(member, at, error)
         else:
             self._failures.pop(at, None)
-            _STOPPED.labels(self._reader.consumer).set(0)
+            self._stopped.discard(at)
             await member.commit({at: records[-1].offset + 1})
+        _STOPPED.labels(self._reader.consumer).set(len(self._stopped))
 
     async def _marked(self, marks: Sequence[Mark]) -> None:
         """Keep how far the rights have arrived, and stand behind marks where they are records."""
@@ -264,13 +273,12 @@ class Consumer:
         handled = sum(count for _, count, _ in self._minute)
         parked = sum(count for _, _, count in self._minute)
         if blocked >= _MAX_BLOCKED or parked >= max(_PARKED_FREE, handled * _PARKED_SHARE):
-            _STOPPED.labels(self._reader.consumer).set(1)
             raise TooManyParked(f"{blocked} keys are blocked, {parked} events parked in a minute")
 
     def _count(self, outcomes: Sequence[tuple[str, str]], poisonous: int = 0) -> None:
         now = time.monotonic()
         for kind, outcome in outcomes:
-            known = kind if kind in self._reader.handlers else "unknown"
+            known = kind if self._reader.knows(kind) else "unknown"
             _DONE.labels(self._reader.consumer, known, outcome).inc()
         self._minute.append((now, len(outcomes), poisonous))
         while self._minute[0][0] < now - 60:

@@ -18,6 +18,8 @@ from svckit.eventlog import LogError, Stored, TopicPartition
 from svckit.parking import Block, key_of
 
 Handler = Callable[[AsyncSession, Received], Awaitable[None]]
+# An event in the form of its type's next major version: what is still on the log, or parked.
+Upcaster = Callable[[Received], Received]
 
 
 class Fenced(LogError):
@@ -36,6 +38,17 @@ class Reader:
 
     consumer: str
     handlers: Mapping[str, Handler]
+    upcasters: Mapping[str, Upcaster] = field(default_factory=dict)
+
+    def knows(self, kind: str) -> bool:
+        """Tell whether events of the type are handled, in this form or a newer one."""
+        return kind in self.handlers or kind in self.upcasters
+
+    def understood(self, event: Received) -> Received:
+        """Return the event in the newest form known: each upcaster leads one version up."""
+        while upcast := self.upcasters.get(event.type):
+            event = upcast(event)
+        return event
 
 
 @dataclass
@@ -190,6 +203,7 @@ async def _effect(
 
 async def handle(tx: AsyncSession, reader: Reader, event: Received) -> str:
     """Run the handler of the event in the trace that caused it; types without one are ignored."""
+    event = reader.understood(event)
     handler = reader.handlers.get(event.type)
     if handler is None:
         return "ignored"

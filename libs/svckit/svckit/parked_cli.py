@@ -18,7 +18,7 @@ _Actor = Annotated[str, typer.Option(help="Who decides; kept in the audit.")]
 def commands(service: Service, database_url: Callable[[], str]) -> typer.Typer:
     """Return the commands; they work beside the running service."""
     app = typer.Typer(no_args_is_help=True, help="List, replay or skip parked events.")
-    reader = Reader(service.name, service.handlers)
+    reader = Reader(service.name, service.handlers, service.upcasters)
 
     def within(work: Callable[[Database], Awaitable[None]]) -> None:
         asyncio.run(_with_database(database_url(), work))
@@ -28,10 +28,15 @@ def commands(service: Service, database_url: Callable[[], str]) -> typer.Typer:
         within(lambda db: _show(db, service.name))
 
     @app.command(help="Apply a key's events in order, as far as they go.")
-    def replay(topic: str, key: str, *, accept_gaps: bool = False) -> None:
+    def replay(
+        topic: str, key: str, *, accept_gaps: bool = False, actor: _Actor = getpass.getuser()
+    ) -> None:
         async def work(db: Database) -> None:
             await rights_of(service, db).learn()
-            await _replay(db, reader, topic, key, accept_gaps=accept_gaps)
+            done = await repair.replay(db, reader, topic, key, accept_gaps=accept_gaps, actor=actor)
+            typer.echo(f"{done.applied} applied; {done.stopped_by or 'the key is free'}")
+            if done.stopped_by:
+                raise typer.Exit(1)
 
         within(work)
 
@@ -64,13 +69,6 @@ async def _show(db: Database, consumer: str) -> None:
         )
     if not found:
         typer.echo("nothing is parked")
-
-
-async def _replay(db: Database, reader: Reader, topic: str, key: str, *, accept_gaps: bool) -> None:
-    done = await repair.replay(db, reader, topic, key, accept_gaps=accept_gaps)
-    typer.echo(f"{done.applied} applied; {done.stopped_by or 'the key is free'}")
-    if done.stopped_by:
-        raise typer.Exit(1)
 
 
 async def _skip(db: Database, consumer: str, message_id: int, actor: str) -> None:

@@ -84,18 +84,25 @@ async def blocked_keys(tx: AsyncSession, consumer: str) -> list[BlockedKey]:
 
 
 async def replay(
-    db: Database, reader: Reader, topic: str, key: str, *, accept_gaps: bool = False
+    db: Database,
+    reader: Reader,
+    topic: str,
+    key: str,
+    *,
+    accept_gaps: bool = False,
+    actor: str | None = None,
 ) -> Replayed:
     """Apply the key's parked events in order until one fails or none is left.
 
-    `accept_gaps` takes a missing version as never to come: the operator's decision.
+    `accept_gaps` takes a missing version as never to come: the operator's decision. What an
+    `actor` replays is audited, event by event; what mends itself has none.
     """
     here = {"consumer": reader.consumer, "topic": topic, "key": key}
     applied = 0
     while True:
         try:
             async with db.begin() as tx:
-                stopped = await _step(tx, reader, here, accept_gaps=accept_gaps)
+                stopped = await _step(tx, reader, here, accept_gaps=accept_gaps, actor=actor)
         except Exception as error:
             if is_transient(error):
                 raise
@@ -106,7 +113,12 @@ async def replay(
 
 
 async def _step(
-    tx: AsyncSession, reader: Reader, here: dict[str, str], *, accept_gaps: bool
+    tx: AsyncSession,
+    reader: Reader,
+    here: dict[str, str],
+    *,
+    accept_gaps: bool,
+    actor: str | None,
 ) -> str | None:
     """Apply one event; return why to stop, an empty text when the key is free."""
     if (await tx.execute(_LOCK, here)).first() is None:
@@ -124,6 +136,8 @@ async def _step(
         await inbox.handle(tx, reader, event)
         await parking.save_versions(tx, reader.consumer, {event.subject: event.version})
     await tx.execute(_DELETE, {"id": row.id})
+    if actor is not None:
+        await _note(tx, "event.replay", actor, event.id, event.version)
     return None
 
 
@@ -163,12 +177,18 @@ async def _give_up(tx: AsyncSession, consumer: str, row: Any, actor: str) -> Non
         resource, version = event.id, event.version
         await parking.save_versions(tx, consumer, {event.subject: event.version})
     await tx.execute(_DELETE, {"id": row.id})
+    await _note(tx, "event.skip", actor, resource, version)
+
+
+async def _note(
+    tx: AsyncSession, action: str, actor: str, resource: str, version: int | None
+) -> None:
     await tx.execute(
         audit.insert().values(
             id=new_id("aud"),
             at=now(),
             actor=actor,
-            action="event.skip",
+            action=action,
             resource=resource,
             version=version,
         )

@@ -22,7 +22,7 @@ from sqlalchemy import text
 from starlette.types import ASGIApp, Scope
 
 from svckit import describing, health, problems, revisions
-from svckit.consume import Consumer, Handler
+from svckit.consume import Consumer, Handler, Upcaster
 from svckit.db import Database
 from svckit.describing import Describe
 from svckit.disclosure import Disclosing, OwnerOf
@@ -53,6 +53,7 @@ class Service:
     package: Path
     routers: Sequence[APIRouter]
     handlers: Mapping[str, Handler] = field(default_factory=dict)
+    upcasters: Mapping[str, Upcaster] = field(default_factory=dict)
     topics: Sequence[str] = ()
     publishes: str | None = None
     rights_from: Sequence[str] = ()
@@ -209,6 +210,7 @@ def _jobs(
             service.handlers,
             rights_from=service.rights_from,
             learn=running.rights.learn,
+            upcasters=service.upcasters,
         )
         jobs.append(consumer.run(stop))
     if "worker" in roles:

@@ -1,8 +1,10 @@
 """Effects once, in order, nothing skipped: the consumer against both logs."""
 
 import asyncio
+import dataclasses
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from svckit import parking, repair
@@ -167,6 +169,38 @@ async def test_an_unknown_type_is_ignored_and_its_version_counted(log, topic, gr
     assert await versions(db, "s") == [1, 3]
 
 
+async def test_an_event_of_an_older_version_is_read_in_the_form_of_the_newest(
+    log, topic, group, db
+):
+    """What is on the log, or parked, when a type gets a new major version."""
+    steps = {1: 2, 2: 3}
+    name = "org.careloop.thing.counted.v{}".format
+
+    def up(version):
+        def upcast(event):
+            data = {"counts": [*event.data.get("counts", []), version]}
+            return dataclasses.replace(event, type=name(steps[version]), data=data)
+
+        return upcast
+
+    upcasters = {name(version): up(version) for version in steps}
+    seen = []
+
+    async def counted(tx, event):
+        seen.append((event.version, event.type, event.data))
+
+    events = [thing(topic, "s", version, kind=name(version)) for version in (1, 2, 3)]
+    await send(log, events)
+    options = {"upcasters": upcasters}
+    async with consuming(db, log, group, [topic], {name(3): counted}, **options):
+        await until(lambda: len(seen) == 3)
+    assert seen == [
+        (1, name(3), {"counts": [1, 2]}),
+        (2, name(3), {"counts": [2]}),
+        (3, name(3), {"n": 3}),
+    ]
+
+
 async def test_a_passing_failure_is_tried_until_it_passes_and_parks_nothing(
     postgres_log, empty_database, group, db
 ):
@@ -237,6 +271,9 @@ async def test_too_many_poisonous_events_stop_the_partition_instead(postgres_log
         await asyncio.sleep(1.5)  # time in which more would be parked
         async with db.begin() as tx:
             assert (await parking.counts(tx, group))[0] < 20
+        assert REGISTRY.get_sample_value("careloop_consumer_stopped", {"consumer": group}) >= 1
+        blocked = {"consumer": group}
+        await until(lambda: REGISTRY.get_sample_value("careloop_blocked_keys", blocked), 30)
 
 
 async def _at_least_parked(db, group, count):

@@ -144,6 +144,13 @@ async def test_the_partitions_of_a_killed_process_are_taken_over(log, log_url, t
     await member.close()
 
 
+async def test_anybody_may_ask_where_each_partition_ends(log, topic):
+    await send(log, [plain(topic, f"key{n}", n) for n in range(40)])
+    ends = await log.ends([topic, "never-made.v1"])
+    assert sorted(at.partition for at in ends) == list(range(8))
+    assert ({at.topic for at in ends}, sum(ends.values())) == ({topic}, 40)
+
+
 async def test_creating_a_topic_again_changes_nothing(log, topic):
     before = await log.identity(topic)
     await log.ensure([topic])

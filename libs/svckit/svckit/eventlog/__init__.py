@@ -130,6 +130,10 @@ class EventLog(Protocol):
         """Return what changes when the topic is lost and made anew."""
         ...
 
+    async def ends(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
+        """Return the end offset of every partition, for lag tools; unknown topics are left out."""
+        ...
+
     async def producer(self) -> Producer: ...
 
     async def consumer(self, group: str, topics: Sequence[str]) -> Consumer:

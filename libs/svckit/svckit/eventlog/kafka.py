@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import TopicPartition as Partition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from svckit.clock import wire
-from svckit.eventlog import PARTITIONS, LogError, LogUrl, Record
+from svckit.eventlog import PARTITIONS, LogError, LogUrl, Record, TopicPartition
 from svckit.eventlog.kafka_consumer import MARK, KafkaConsumer, told
 from svckit.eventlog.kafka_metadata import TopicIdentity, TopicIdRequest
 
@@ -73,6 +74,27 @@ class KafkaLog:
         async with self._admin() as admin:
             # The client has no public way to send a request of ours.
             return TopicIdentity.of(await admin._send_request(TopicIdRequest(topic)))  # noqa: SLF001
+
+    async def ends(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
+        async with self._admin() as admin:
+            found: Any = await admin.describe_topics(list(topics))
+        wanted = [
+            Partition(topic["topic"], each["partition"])
+            for topic in found
+            for each in topic["partitions"]
+        ]
+        client = AIOKafkaConsumer(
+            bootstrap_servers=self._servers,
+            enable_auto_commit=False,
+            request_timeout_ms=_REQUEST_MS,
+        )
+        with told():
+            try:
+                await client.start()
+                ends = await client.end_offsets(wanted) if wanted else {}
+            finally:
+                await client.stop()
+        return {TopicPartition(*at): end for at, end in ends.items()}
 
     async def producer(self) -> "KafkaProducer":
         client = AIOKafkaProducer(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import orjson
 
-from svckit.eventlog import PARTITIONS, LogError, Record
+from svckit.eventlog import PARTITIONS, LogError, Record, TopicPartition
 from svckit.eventlog.postgres_consumer import CHANNEL, PostgresConsumer
 from svckit.eventlog.postgres_schema import create, create_topic
 from svckit.leases import UNREACHABLE, Leases
@@ -35,6 +35,10 @@ WHERE r.topic_id = $1 AND r.partition = $2 AND r.position = oldest.position
   AND oldest.stored_at < clock_timestamp() - $3::interval
 """
 _TRIM_ROWS = 1000
+_ENDS = """
+SELECT t.name, p.partition, p.next_offset
+FROM log_partition p JOIN log_topic t ON t.id = p.topic_id WHERE t.name = ANY($1)
+"""
 
 
 class Topic(NamedTuple):
@@ -77,6 +81,11 @@ class PostgresLog:
 
     async def identity(self, topic: str) -> str:
         return (await self.topics([topic]))[topic].identity
+
+    async def ends(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
+        async with self._connection() as connection:
+            rows = await connection.fetch(_ENDS, list(topics))
+        return {TopicPartition(name, partition): end for name, partition, end in rows}
 
     async def producer(self) -> "PostgresProducer":
         with _told():
