@@ -102,7 +102,7 @@ async def _listen(
     for number in signals:
         loop.add_signal_handler(number, stop.set)
     async with listener.serving(_HOST, port), registered:
-        notices.print(f"[dim]listening on http://{_HOST}:{listener.port}; Ctrl-C ends it[/]")
+        _notice(f"listening on http://{_HOST}:{listener.port}; Ctrl-C ends it")
         await stop.wait()
         for number in signals:  # a second Ctrl-C does not wait for the endpoint's removal
             loop.remove_signal_handler(number)
@@ -117,11 +117,11 @@ async def _registered(
     made = await asyncio.to_thread(_register, partner, body)
     try:
         listener.trust(made["secret"])
-        notices.print(f"[dim]{partner.name}: endpoint {made['id']} to {made['url']}[/]")
+        _notice(f"{partner.name}: endpoint {made['id']} to {made['url']}")
         yield
     finally:
         await asyncio.to_thread(_remove, partner, made["id"])
-        notices.print(f"[dim]endpoint {made['id']} removed[/]")
+        _notice(f"endpoint {made['id']} removed")
 
 
 def _register(partner: Partner, body: dict[str, Any]) -> Any:
@@ -144,6 +144,10 @@ def _remove(partner: Partner, endpoint_id: str) -> None:
         if done.status != httpx.codes.PRECONDITION_FAILED:
             answered(done)
             return
+
+
+def _notice(text: str) -> None:
+    notices.print(Text(text, "dim"), soft_wrap=True)
 
 
 def _show(arrival: "Arrival") -> None:

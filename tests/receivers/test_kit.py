@@ -253,7 +253,7 @@ def test_the_reference_library_takes_what_we_sign_and_refuses_the_rest(body):
 @pytest.mark.parametrize("body", [BODY, b"{}"])
 def test_the_library_of_svix_takes_what_we_sign_and_refuses_the_rest(body):
     svix = pytest.importorskip("svix.webhooks", reason="svix is not installed")
-    assert svix.Webhook(SECRET).verify(body, headers([SECRET], body)) == json.loads(body)
+    svix.Webhook(SECRET).verify(body, headers([OTHER, SECRET], body))
     for bad in (headers([OTHER], body), headers([SECRET], body, age_s=400)):
         with pytest.raises(svix.WebhookVerificationError):
             svix.Webhook(SECRET).verify(body, bad)
