@@ -55,10 +55,16 @@ def test_a_listener_registers_verifies_prints_misbehaves_and_leaves_nothing(calm
 
         endpoint = until(registered)[1]
         assert set(endpoints(calm)) == {*before, endpoint}
+        until(lambda: endpoints(calm)[endpoint]["state"] == "enabled")
 
-        def requests():
+        def requests(kind="ping.v1"):
             found = [json.loads(line) for line in printed() if line.startswith("{")]
-            return [one for one in found if one["message"]["type"].endswith("ping.v1")]
+            return [
+                one for one in found if one["message"] and one["message"]["type"].endswith(kind)
+            ]
+
+        assert [one["status"] for one in requests("verification")] == [200]
+        assert "forged half of a handshake" in "\n".join(printed())
 
         for count in (1, 3):  # the second ping meets the fault, comes again and is taken
             answer = calm.partner(CLINIC).post(f"/v1/webhook-endpoints/{endpoint}/test")
