@@ -110,6 +110,7 @@ async def test_a_partner_that_was_away_for_a_day_replays_by_feed_and_by_recover(
     assert grant
     await ages(world, days=1)
     assert len(await world.deliveries(partner, status="pending")) == 6
+    await world.sql("UPDATE delivery SET step = 7, next_at = now() WHERE status = 'pending'")
     assert not receiver.answers
     receiver.got.clear()
 
@@ -218,11 +219,20 @@ async def test_one_that_keeps_failing_holds_up_the_others_for_some_attempts_only
     assert (await world.delivery(clinic, first["id"]))["status"] == "pending"
 
 
-async def test_while_the_endpoint_is_disabled_it_waits(world, clinic, receiver):
-    for _ in range(3):
-        await world.happened("case.changed", clinic)
+async def test_while_the_endpoint_is_disabled_it_waits_and_then_goes_on_in_order(
+    world, clinic, receiver
+):
     endpoint = await world.endpoint(clinic, receiver.url)
+    receiver.will_answer(*[(500, {})] * 4)
+    events = [await world.happened("case.changed", clinic) for _ in range(4)]
+    async with world.sender(schedule_s=(0.0, 60.0)) as loop:
+        while receiver.answers:
+            await loop.step()
+            await loop.idle()
+    receiver.got.clear()
     begun = await recover(world, clinic, endpoint, now() - CLOSE)
+    waiting = await world.deliveries(clinic, status="pending")
+    assert {one["reason"] for one in waiting} == {"waits-for-recovery"}
     await world.keep()
     client, path = world.client(clinic), f"/v1/webhook-endpoints/{endpoint['id']}"
     await client.patch(path, json={"enabled": False}, headers={"If-Match": '"1"'})
@@ -232,8 +242,8 @@ async def test_while_the_endpoint_is_disabled_it_waits(world, clinic, receiver):
     refused = await recover(world, clinic, endpoint, now() - CLOSE, status=409)
     assert refused["code"] == "endpoint-disabled"
     await client.patch(path, json={"enabled": True}, headers={"If-Match": '"2"'})
-    assert (await replay(world, clinic, begun))["queued"] == 3
-    assert len(receiver.got) == 3
+    assert (await replay(world, clinic, begun))["queued"] == 4
+    assert ids(receiver) == [event.id for event in events]
 
 
 async def test_asked_again_while_it_runs_it_is_the_same_and_another_period_is_refused(

@@ -32,9 +32,10 @@ TURN = "waits-for-recovery"
 _PARK = text(
     """
     UPDATE delivery d SET next_at = now() + make_interval(days => :days), reason = :reason
-    FROM feed_item i
-    WHERE i.organisation_id = :organisation AND i.seq > :after AND i.seq <= :last
-      AND d.message_id = i.message_id AND d.endpoint_id = :endpoint AND d.status = 'pending'
+    FROM recovery r JOIN feed_item i
+      ON i.organisation_id = r.organisation_id AND i.seq > r.seq AND i.seq <= r.last_seq
+    WHERE r.endpoint_id = ANY(:endpoints) AND r.progress = 'running'
+      AND d.message_id = i.message_id AND d.endpoint_id = r.endpoint_id AND d.status = 'pending'
     """
 )
 _LET_GO = text(
@@ -66,7 +67,7 @@ async def recover(tx: AsyncSession, caller: Caller, endpoint_id: str, body: Reco
     tx.add(recovery)
     await tx.flush()
     if not body.dry_run:
-        await tx.execute(_PARK, _which(recovery))
+        await park(tx, [endpoint.id])
     await audit.record(tx, caller, action="webhook-endpoint.recover", resource=endpoint.id)
     hints.wake_after_commit(tx, About.ASKED)
     return recovery
@@ -92,6 +93,12 @@ async def _new(
         skipped=0,
         created_at=at,
     )
+
+
+async def park(tx: AsyncSession, endpoint_ids: list[str]) -> None:
+    """Let what is still to come in these endpoints' recoveries wait for its turn."""
+    given = {"endpoints": endpoint_ids, "reason": TURN, "days": KEEP_DAYS}
+    await tx.execute(_PARK, given)
 
 
 async def _check(tx: AsyncSession, endpoint: Endpoint, since: datetime, until: datetime) -> None:
@@ -136,17 +143,6 @@ async def _finish(tx: AsyncSession, recovery: Recovery, progress: Progress) -> N
     await tx.flush()
     await tx.execute(_LET_GO, {"endpoint": recovery.endpoint_id, "reason": TURN})
     hints.wake_after_commit(tx)
-
-
-def _which(recovery: Recovery) -> dict[str, object]:
-    return {
-        "organisation": recovery.organisation_id,
-        "endpoint": recovery.endpoint_id,
-        "after": recovery.seq,
-        "last": recovery.last_seq,
-        "reason": TURN,
-        "days": KEEP_DAYS,
-    }
 
 
 async def advance(tx: AsyncSession) -> bool:
@@ -199,9 +195,7 @@ async def _send(
         return delivery_id
     delivery = await queries.lock(tx, known.id)
     if delivery.status is not Status.SENDING:
-        if delivery.status is not Status.PENDING:
-            delivery.step = 0
-        delivery.status, delivery.reason = Status.PENDING, None
+        delivery.status, delivery.reason, delivery.step = Status.PENDING, None, 0
         delivery.next_at, delivery.ended_at = func.now(), None
         await tx.flush()
         hints.wake_after_commit(tx)

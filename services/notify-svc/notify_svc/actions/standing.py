@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from notify_svc.actions import hints, notices
+from notify_svc.actions import hints, notices, recovery
 from notify_svc.actions.fanout import DISABLED
 from notify_svc.actions.hints import About
 from notify_svc.domain import kinds
@@ -90,7 +90,10 @@ async def hold(tx: AsyncSession, endpoint_ids: list[str]) -> None:
 
 
 async def release(tx: AsyncSession, endpoint_ids: list[str]) -> None:
-    """Let held deliveries of enabled endpoints go out from the start, unless they are too old."""
+    """Let held deliveries of enabled endpoints go out from the start, unless they are too old.
+
+    Of those being recovered each waits for its turn.
+    """
     held = Delivery.status == Status.HELD
     too_old = held & Delivery.message_id.in_(expired())
     await _settle(
@@ -99,6 +102,8 @@ async def release(tx: AsyncSession, endpoint_ids: list[str]) -> None:
     await _settle(
         tx, endpoint_ids, held, status=Status.PENDING, reason=None, step=0, next_at=func.now()
     )
+    if endpoint_ids:
+        await recovery.park(tx, endpoint_ids)
 
 
 async def cancel_removed(tx: AsyncSession, endpoint_ids: list[str]) -> None:
