@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 DATA ?= .careloop
 PORT ?= 8080
 WORKERS ?= 2
+MINUTES ?= 10
+CHAOS_MINUTES ?= 10
+LOG ?= postgres
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OWN := $(PIP) --no-deps --no-build-isolation -e .
 PYTEST := $(BIN)/python -m pytest
@@ -87,8 +90,8 @@ e2e: $(VENV)/.dev ## the whole loop, as separate processes
 security: $(VENV)/.dev ## who sees what, and bad input, through the gateway
 	$(PYTEST) -q -m "not kafka" tests/security
 
-chaos: $(VENV)/.dev ## kill, duplicate, reorder: nothing lost, nothing doubled
-	$(PYTEST) -q -m "not kafka" tests/chaos
+chaos: $(VENV)/.dev ## faults for MINUTES=10 with SEED=n on LOG=postgres|kafka, judged by the histories
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --log $(LOG) $(addprefix --seed ,$(SEED))
 
 bench: $(VENV)/.dev ## lists of 100,000 cases, what an event costs, the gateway's hop
 	$(PYTEST) -q -s tests/bench
@@ -120,6 +123,7 @@ ci: ## everything, as .ci/run calls it
 	PROVE_ONE_IN=20 $(MAKE) prove
 	$(MAKE) containers
 	$(MAKE) kafka
+	$(MAKE) chaos MINUTES=$(CHAOS_MINUTES)
 	$(MAKE) long
 	$(MAKE) test
 

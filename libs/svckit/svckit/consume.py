@@ -20,9 +20,10 @@ from svckit.cloudevents import Received, Unreadable
 from svckit.db import Database
 from svckit.eventlog import Consumer as LogConsumer
 from svckit.eventlog import EventLog, LogError, Mark, OffsetLost, Stored, TopicPartition
+from svckit.failpoints import failpoint
 from svckit.faults import is_transient
 from svckit.inbox import Handler, Reader, Upcaster
-from svckit.repair import replay
+from svckit.repair import gaps, replay
 from svckit.watch import Stuck, Watch
 
 __all__ = ["Consumer", "Handler", "Received", "Stuck", "Upcaster"]
@@ -140,6 +141,8 @@ class Consumer:
         log_id = self._log_ids[at.topic]
         async with self._db.begin() as tx:
             offset = await inbox.position(tx, self._reader.consumer, at, log_id)
+            waiting = await gaps(tx, self._reader.consumer, at)
+        await self._mend(at, waiting)
         try:
             if offset is not None:
                 await member.place(at, offset)
@@ -156,10 +159,18 @@ class Consumer:
             await member.place(at, 0)
         self._watch.moved(at, offset or 0)
 
+    async def _mend(self, at: TopicPartition, keys: Collection[str]) -> None:
+        """Go on with keys whose missing version has come: who applied it may have died since."""
+        if keys and self._learn:
+            await self._learn()
+        for key in keys:
+            await replay(self._db, self._reader, at.topic, key)
+
     async def _partition(
         self, member: LogConsumer, at: TopicPartition, records: Sequence[Stored]
     ) -> None:
         try:
+            failpoint("consume.fetched")
             if self._learn:
                 await self._learn()
             await self._apply(at, records)
@@ -172,6 +183,7 @@ class Consumer:
         else:
             self._failures.pop(at, None)
             self._stopped.discard(at)
+            failpoint("consume.committed")
             await member.commit({at: records[-1].offset + 1})
         _STOPPED.labels(self._reader.consumer).set(len(self._stopped))
 
@@ -231,8 +243,9 @@ class Consumer:
             done = await inbox.apply(tx, self._reader, at, log_id, records)
         self._watch.moved(at, done.next_offset)
         self._count(done.outcomes)
-        for key in done.mended:
-            await replay(self._db, self._reader, at.topic, key)
+        if done.mended:
+            failpoint("consume.applied")
+            await self._mend(at, done.mended)
 
     async def _try_again(self, at: TopicPartition, record: Stored, error: Exception) -> None:
         for attempt in range(1, _TRIES):

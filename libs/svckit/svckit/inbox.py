@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import parking, telemetry
 from svckit.cloudevents import Received, parse
 from svckit.eventlog import LogError, Stored, TopicPartition
+from svckit.failpoints import failpoint
 from svckit.parking import Block, key_of
 
 Handler = Callable[[AsyncSession, Received], Awaitable[None]]
@@ -162,8 +163,10 @@ async def apply(
         elif verdict is Verdict.APPLY and key in before:
             applied.mended.add(key)
         applied.outcomes.append((event.type, await _effect(tx, reader, event, verdict, fresh)))
+        failpoint("inbox.effect")
     await parking.save_versions(tx, reader.consumer, versions)
     await move(tx, reader.consumer, at, applied.next_offset, log_id)
+    failpoint("inbox.applied")
     return applied
 
 

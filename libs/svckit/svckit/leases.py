@@ -53,9 +53,10 @@ class Leases:
 
     @classmethod
     async def join(
-        cls, url: str, name: str, numbers: Collection[int], lease_s: float = LEASE_S
+        cls, url: str, name: str, numbers: Collection[int], lease_s: float | None = None
     ) -> "Leases":
         """Become a member on a connection of its own. Raises OSError or PostgresError."""
+        lease_s = lease_s or LEASE_S
         connection = await asyncpg.connect(
             url,
             timeout=5,

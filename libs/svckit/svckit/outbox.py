@@ -19,6 +19,7 @@ from svckit import cloudevents, telemetry
 from svckit.clock import now
 from svckit.contracts import schema_of
 from svckit.contracts import use as schemas_in
+from svckit.failpoints import failpoint
 from svckit.identity import Caller
 from svckit.ids import new_id
 from svckit.tables import outbox
@@ -110,5 +111,6 @@ def _wake_after_commit(tx: AsyncSession) -> None:
 
 def _wake(session: Any) -> None:
     session.info.pop("outbox", None)
+    failpoint("outbox.committed")
     for hint in list(_relays):
         hint.set()

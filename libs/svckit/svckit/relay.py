@@ -22,6 +22,7 @@ from prometheus_client import Counter, Gauge
 
 from svckit import outbox, telemetry
 from svckit.eventlog import EventLog, LogError, Producer, Record
+from svckit.failpoints import failpoint
 from svckit.leases import Leases
 
 _log = structlog.get_logger("relay")
@@ -110,6 +111,7 @@ class Relay:
             await self._refresh(leases, producer)
             rows = await self._scan(leases)
             if rows:
+                failpoint("relay.scanned")
                 await self._send(leases, producer, rows, stop)
                 wait_s = _BUSY_S
             else:
@@ -155,8 +157,10 @@ class Relay:
     ) -> None:
         """Send the rows and delete the acknowledged ones. Raises LogError if some were not."""
         acks = await self._within_deadline(producer, [self._record(row) for row in rows], stop)
+        failpoint("relay.acked")
         done = in_order(rows, acks)
         await self._delete(leases, done)
+        failpoint("relay.deleted")
         _SENT.labels(self._topic).inc(len(done))
         if len(done) < len(rows):
             raise LogError(f"{len(rows) - len(done)} events were not acknowledged")

@@ -15,7 +15,7 @@ from svckit import inbox, parking
 from svckit.clock import now
 from svckit.cloudevents import Unreadable, parse
 from svckit.db import Database
-from svckit.eventlog import Stored
+from svckit.eventlog import Stored, TopicPartition
 from svckit.faults import is_transient
 from svckit.ids import new_id
 from svckit.inbox import Reader
@@ -45,6 +45,11 @@ _MESSAGE = text(
 _DELETE = text("DELETE FROM parked_message WHERE id = :id")
 _UNBLOCK = text(
     "DELETE FROM blocked_key WHERE consumer = :consumer AND topic = :topic AND key = :key"
+)
+_GAPS = text(
+    "SELECT DISTINCT key FROM blocked_key b JOIN parked_message p USING (consumer, topic, key)"
+    " WHERE b.consumer = :consumer AND b.topic = :topic AND b.reason = 'gap'"
+    " AND p.partition = :partition"
 )
 _REASON = text(
     "UPDATE blocked_key SET reason = 'gap', subject = :subject"
@@ -81,6 +86,12 @@ async def blocked_keys(tx: AsyncSession, consumer: str) -> list[BlockedKey]:
         BlockedKey(r.topic, r.key, r.reason, r.subject, r.blocked_at, r.events, r.error, r.first_id)
         for r in rows
     ]
+
+
+async def gaps(tx: AsyncSession, consumer: str, at: TopicPartition) -> list[str]:
+    """Return the keys of a partition that wait for a version; it may have come meanwhile."""
+    here = {"consumer": consumer, "topic": at.topic, "partition": at.partition}
+    return list(await tx.scalars(_GAPS, here))
 
 
 async def replay(

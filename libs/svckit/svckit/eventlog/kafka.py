@@ -16,6 +16,7 @@ from svckit.clock import wire
 from svckit.eventlog import PARTITIONS, LogError, LogUrl, Record, TopicPartition
 from svckit.eventlog.kafka_consumer import MARK, KafkaConsumer, told
 from svckit.eventlog.kafka_metadata import TopicIdentity, TopicIdRequest
+from svckit.failpoints import failpoint
 
 _log = structlog.get_logger("eventlog")
 _REQUEST_MS = 10_000
@@ -147,8 +148,10 @@ class KafkaProducer:
                 for record in records:
                     ack = await self._client.send(**_fields(record))
                     acks.append(ack)
+                    failpoint("log.sending")
         except LogError as error:
             _log.info("not all of a batch could be sent", reason=str(error))
+        failpoint("log.sent")
         await _settled(acks)
         done = [not ack.cancelled() and ack.exception() is None for ack in acks]
         return done + [False] * (len(records) - len(done))

@@ -16,6 +16,7 @@ import orjson
 from svckit.eventlog import PARTITIONS, LogError, Record, TopicPartition
 from svckit.eventlog.postgres_consumer import CHANNEL, PostgresConsumer
 from svckit.eventlog.postgres_schema import create, create_topic
+from svckit.failpoints import failpoint
 from svckit.leases import UNREACHABLE, Leases
 
 # In the order in which appending takes the same rows, so that the two never wait in a circle.
@@ -141,6 +142,7 @@ class PostgresProducer:
                 [orjson.dumps(dict(record.headers)).decode() for record in records],
                 [record.value for record in records],
             )
+            failpoint("log.sent")
             # After the commit, and once per batch: NOTIFY in the writing transaction would make
             # all committers wait for one database-wide lock.
             for topic in sorted({record.topic for record in records}):

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
+from svckit.failpoints import failpoint
 from svckit.ids import new_id
 from svckit.telemetry import traceparent
 
@@ -73,6 +74,7 @@ async def hand_out(
     """
     if organisations:
         await _number(tx, message, organisations)
+        failpoint("fanout.numbered")
         found = await audience.listening(tx, organisations, message.type)
         endpoints = [endpoint for endpoint in found if endpoint.id != but]
         await queue(tx, message, endpoints, parent=parent)

@@ -10,6 +10,7 @@ from time import monotonic
 import structlog
 from prometheus_client import Counter, Histogram
 from svckit.db import Database
+from svckit.failpoints import failpoint
 from svckit.rights import Rights
 from svckit.service import Running
 
@@ -78,19 +79,21 @@ class Loop:
             self._swept = monotonic()
         if (self._room <= 0 and self._slow_room <= 0) or not await self._rights.look():
             return False
+        until = monotonic() + self._settings.lease_s
         async with self._db.begin() as tx:
             claimed = await attempts.claim(
                 tx, self._settings, healthy=self._room, slow=self._slow_room
             )
         if claimed is None:
             return False
+        failpoint("deliver.claimed")
         for claim in claimed.claims:
-            self._start(claim, claimed, slow=claim.token in claimed.slow)
+            self._start(claim, claimed, until, slow=claim.token in claimed.slow)
         return True
 
-    def _start(self, claim: Claim, claimed: attempts.Claimed, *, slow: bool) -> None:
+    def _start(self, claim: Claim, claimed: attempts.Claimed, until: float, *, slow: bool) -> None:
         self._take(slow=slow, by=1)
-        task = asyncio.create_task(self._attempt(claim, claimed))
+        task = asyncio.create_task(self._attempt(claim, claimed, until))
         self._tasks.add(task)
 
         def ended(done: asyncio.Task[None]) -> None:
@@ -106,10 +109,20 @@ class Loop:
         else:
             self._room -= by
 
-    async def _attempt(self, claim: Claim, claimed: attempts.Claimed) -> None:
+    async def _attempt(self, claim: Claim, claimed: attempts.Claimed, until: float) -> None:
+        """Send while the claim is ours, and write what came of it.
+
+        A process that was stopped may wake up long after: then another one has the delivery, or its
+        endpoint is disabled by now.
+        """
+        if monotonic() > until:
+            _attempts.labels("superseded").inc()
+            return
         with _seconds.time():
             answer = await self._poster.post(claim, claimed.at)
+        failpoint("deliver.answered")
         await self._settle(claim, answer)
+        failpoint("deliver.settled")
 
     async def _settle(self, claim: Claim, answer: Answer) -> None:
         """Write the result; a database that is away gets some seconds, then the lease decides."""

@@ -1,0 +1,246 @@
+"""The path with one guard taken away, and the fault that must then show in the histories.
+
+Each change is made in the process of a part, before it runs; the product knows nothing of it. The
+ids of the inbox and the check of versions both drop what was seen: `dedupe` takes away both.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tests.chaos import faults, partners, plan
+
+PATH = {"consume": 2, "relay": 2, "write": 1}
+SENDING = {
+    "receive": 1,
+    "notify-api": 1,
+    "notify-consume": 1,
+    "notify-deliver": 2,
+    "consume": 1,
+    "relay": 1,
+    "write": 1,
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`apply` takes the guard away; `act` and `armed` are the fault; `shows` is what must be found."""
+
+    apply: Callable[[str], None]
+    shows: str
+    act: Callable = None
+    roles: Mapping[str, int] = field(default_factory=lambda: PATH)
+    armed: Mapping[str, str] = field(default_factory=dict)
+    behaviour: str = "200"
+
+
+def _dedupe(_):
+    from svckit import inbox
+
+    async def all_fresh(tx, reader, events, verdicts):
+        return {event.id for _, event in events}
+
+    judge = inbox.judge
+
+    def judged(events, versions, blocks):
+        return [
+            inbox.Verdict.APPLY if verdict is inbox.Verdict.DROP else verdict
+            for verdict in judge(events, versions, blocks)
+        ]
+
+    inbox._fresh, inbox.judge = all_fresh, judged
+
+
+def _version_check(_):
+    from svckit import inbox
+
+    def judged(events, versions, blocks):
+        return [inbox.Verdict.APPLY for _ in events]
+
+    inbox.judge = judged
+
+
+def _fence(_):
+    from svckit import inbox
+
+    async def unfenced(tx, consumer, at, log_id):
+        return 0
+
+    inbox.fence = unfenced
+
+
+def _lease(role):
+    from svckit.leases import Leases
+
+    async def all_of_it(self):
+        self.held = self._numbers
+        return self.held
+
+    if role in {"relay", "write"}:
+        Leases.refresh = all_of_it
+
+
+def _delete_after_ack(_):
+    from svckit.failpoints import failpoint
+    from svckit.relay import Relay
+
+    async def send(self, leases, producer, rows, stop):
+        await self._delete(leases, [row["seq"] for row in rows])
+        failpoint("relay.deleted")
+        await self._within_deadline(producer, [self._record(row) for row in rows], stop)
+
+    Relay._send = send
+
+
+def _token(_):
+    from notify_svc.queries import claims
+
+    held = claims.held
+
+    async def anyone(tx, claim):
+        from dataclasses import replace
+
+        from notify_svc.models import Delivery
+        from sqlalchemy import select, text
+
+        await tx.execute(
+            text("UPDATE delivery SET status = 'sending' WHERE id = :id"),
+            {"id": claim.delivery_id},
+        )
+        token = await tx.scalar(select(Delivery.token).where(Delivery.id == claim.delivery_id))
+        if token is None:
+            token = claim.token
+            await tx.execute(
+                text("UPDATE delivery SET token = :token WHERE id = :id"),
+                {"token": token, "id": claim.delivery_id},
+            )
+        return await held(tx, replace(claim, token=token))
+
+    claims.held = anyone
+
+
+def _write_ahead(_):
+    from notify_svc.actions import attempts
+    from sqlalchemy import text
+
+    before, _, _ = attempts._WRITE_AHEAD.text.partition("INSERT INTO delivery_attempt")
+    attempts._WRITE_AHEAD = text(before + "SELECT 1 FROM sent")
+    settle = attempts.settle
+    late = text(
+        "INSERT INTO delivery_attempt (id, delivery_id, number, started_at, outcome)"
+        " VALUES (:id, :delivery, 1, clock_timestamp(), 'unknown')"
+    )
+
+    async def settled(tx, claim, *more):
+        await tx.execute(late, {"id": claim.token, "delivery": claim.delivery_id})
+        return await settle(tx, claim, *more)
+
+    attempts.settle = settled
+
+
+def _stale_claim(_):
+    from notify_svc.deliver import loop
+
+    attempt = loop.Loop._attempt
+
+    async def whenever(self, claim, claimed, until):
+        await attempt(self, claim, claimed, float("inf"))
+
+    loop.Loop._attempt = whenever
+
+
+async def repeated(stage):
+    await asyncio.sleep(3)
+    await faults.repeat(stage)
+
+
+async def late_version(stage):
+    await asyncio.sleep(1)
+    await partners.gap(stage)
+
+
+async def struck(stage, within_s=120):
+    """Wait until the armed place strikes, and until whoever was stopped goes on."""
+    async with asyncio.timeout(within_s):
+        while not stage.faults:
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(2 * plan.LEASE_S + 3)
+
+
+async def shut_meanwhile(stage, within_s=120):
+    async with asyncio.timeout(within_s):
+        while not stage.faults:
+            await asyncio.sleep(0.05)
+        for endpoint_id in stage.partners.endpoints:
+            await stage.partners.changing(endpoint_id, "PATCH", json={"enabled": False})
+            stage.partners.note("disabled", endpoint_id)
+        await asyncio.sleep(2 * plan.LEASE_S + 3)
+
+
+async def some_seconds(_):
+    await asyncio.sleep(4)
+
+
+async def all_of_the_path(stage):
+    await repeated(stage)
+    await late_version(stage)
+    await struck(stage)
+
+
+def _nothing(_):
+    """Every guard stands."""
+
+
+WITH_ALL_GUARDS = {
+    "the path": Mutant(
+        _nothing,
+        "",
+        all_of_the_path,
+        armed={"consume-0": "consume.fetched=20:stop", "relay-0": "relay.deleted=20"},
+    ),
+    "no fault at all": Mutant(_nothing, "", some_seconds),
+    "sending": Mutant(
+        _nothing,
+        "",
+        shut_meanwhile,
+        SENDING,
+        {"notify-deliver-0": "deliver.claimed=3:stop", "notify-deliver-1": "deliver.answered=9"},
+    ),
+    "answers": Mutant(
+        _nothing,
+        "",
+        struck,
+        SENDING,
+        {"notify-deliver-0": "deliver.answered=3:stop"},
+        behaviour="flaky",
+    ),
+}
+
+
+MUTANTS = {
+    "dedupe": Mutant(_dedupe, "I4", repeated),
+    "version check": Mutant(_version_check, "I3", late_version),
+    "fence": Mutant(_fence, "fence", struck, armed={"consume-0": "consume.fetched=20:stop"}),
+    "lease": Mutant(_lease, "I6", some_seconds),
+    "delete after ack": Mutant(
+        _delete_after_ack, "I1", struck, armed={"relay-0": "relay.deleted=20"}
+    ),
+    "token": Mutant(
+        _token,
+        "end",
+        struck,
+        SENDING,
+        {"notify-deliver-0": "deliver.answered=3:stop"},
+        behaviour="flaky",
+    ),
+    "write-ahead": Mutant(
+        _write_ahead, "I8", struck, SENDING, {"notify-deliver-0": "deliver.answered=3"}
+    ),
+    "stale claim": Mutant(
+        _stale_claim,
+        "I9",
+        shut_meanwhile,
+        SENDING,
+        {"notify-deliver-0": "deliver.claimed=3:stop"},
+    ),
+}

@@ -1,0 +1,114 @@
+"""What the harness runs with: sizes, short leases, and every place where a process may be struck."""
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import orjson
+
+THING = "org.careloop.thing.changed.v1"
+CASE = "org.careloop.case.changed.v1"
+TOPIC = "case.v1"
+LEDGER = "chaos-ledger"
+NOTIFY = "notify-svc"
+
+# Leases as short as a busy machine allows, by settings: the code is the one that runs in earnest.
+LEASE_S = 4.0
+TOTAL_S, CONNECT_S, MARGIN_S = 2.0, 1.0, 1.5
+DELIVER_LEASE_S = TOTAL_S + MARGIN_S
+KAFKA_SESSION_S = 10.0
+SCHEDULE_S = (0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
+WINDOW = 4  # attempts in flight for one endpoint, as notify_svc.domain.attempts has it
+BATCH = 500  # rows of one send, as svckit.relay has it
+EXIT_S = 10.0
+EXIT = "exit by itself"  # not our doing: what a supervisor is for
+
+HOT, COLD, CASES = 16, 400, 120
+CASE_SHARE, ROLLED_BACK, SEVERAL = 0.15, 0.06, 0.1
+
+# Where each role may be ended or stopped, with how often a place is passed before it strikes.
+PLACES = {
+    "write": {"outbox.committed": 150, "relay.scanned": 40, "log.sent": 40, "relay.acked": 40},
+    "relay": {
+        "relay.scanned": 60,
+        "log.sending": 400,
+        "log.sent": 60,
+        "relay.acked": 60,
+        "relay.deleted": 60,
+    },
+    "consume": {
+        "consume.fetched": 80,
+        "inbox.effect": 400,
+        "inbox.applied": 80,
+        "consume.applied": 1,
+        "consume.committed": 80,
+    },
+    "notify-consume": {
+        "consume.fetched": 80,
+        "inbox.effect": 300,
+        "inbox.applied": 80,
+        "fanout.numbered": 50,
+        "consume.committed": 80,
+    },
+    "notify-deliver": {
+        "deliver.claimed": 40,
+        "deliver.answered": 60,
+        "deliver.settled": 60,
+    },
+    "notify-relay": {"relay.scanned": 30, "log.sent": 30, "relay.acked": 30},
+    "notify-api": {},
+    "receive": {},
+}
+# A process that hangs here outlives its lease and acts on what it knew.
+STOPS = (
+    *("relay.scanned", "log.sent", "consume.fetched", "inbox.applied"),
+    *("deliver.claimed", "deliver.answered"),
+)
+# only the Kafka producer passes record by record
+KAFKA_ONLY = frozenset({"log.sending"})
+
+
+def lease_s(role: str, log: str) -> float:
+    """How long others wait for a process of this role that went silent."""
+    if role == "notify-deliver":
+        return DELIVER_LEASE_S
+    if log == "kafka" and role in {"consume", "notify-consume"}:
+        return KAFKA_SESSION_S
+    return LEASE_S
+
+
+@dataclass
+class World:
+    """Where everything of one run is; each process reads it from `world.json` in the folder."""
+
+    folder: str
+    log: str
+    seed: int
+    rate: float
+    log_url: str = ""
+    source_url: str = ""
+    ledger_url: str = ""
+    notify_url: str = ""
+    receiver_port: int = 0
+    tls_port: int = 0
+    api_port: int = 0
+    issuer_url: str = ""
+    jwks_url: str = ""
+    organisations: list[str] = field(default_factory=list)
+    # whether notify-svc and its partners take part
+    partners: bool = True
+    # who is a party of few cases only, because its receiver answers badly
+    rare: list[str] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path:
+        return Path(self.folder)
+
+    def save(self) -> None:
+        partial = self.path / "world.json.partial"
+        partial.write_bytes(orjson.dumps(asdict(self)))
+        partial.rename(self.path / "world.json")
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "World":
+        return cls(**orjson.loads((Path(folder) / "world.json").read_bytes()))

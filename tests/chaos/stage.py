@@ -1,0 +1,211 @@
+"""One run: the parts under a supervisor, a nemesis beside them, then quiet, histories, the verdict."""
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections import Counter
+
+from sqlalchemy.exc import SQLAlchemyError
+from svckit.eventlog import LogError
+
+from tests.chaos import faults, monitor, partners, plan
+from tests.chaos.poll import Poller
+from tests.chaos.receivers import History
+from tests.chaos.supervisor import Part, Supervisor
+from tests.chaos.world import Partners, Stores, make, new_issuer
+
+ROLES = {
+    "receive": 1,
+    "notify-api": 1,
+    "notify-consume": 1,
+    "notify-deliver": 2,
+    "notify-relay": 1,
+    "consume": 2,
+    "relay": 2,
+    "write": 1,
+}
+RECOVERS_S = 120.0
+BASELINE_S = 15.0
+
+
+class Stage:
+    """What faults act on; `tell` writes down each of them."""
+
+    def __init__(self, world, *, mutant=None, given=None, roles=None):
+        self.world, self.mutant = world, mutant
+        self.roles = ROLES if roles is None else roles
+        self.dice = random.Random(world.seed)
+        self.stores = Stores(world, given)
+        self.behaviours = None  # of the endpoints, when not all of them
+        self.skewed = {}
+        self.repeated = 0
+        self.faults = Counter()
+        self.recoveries = []
+        self.violations = []
+        self.usage = {}
+        self.armed = True
+        self._history = History(world.path / "faults.jsonl")
+        self._watching = set()
+        self.supervisor = self.partners = self.poller = self.arrivals = None
+
+    def tell(self, kind, what, **more):
+        self.faults[kind] += 1
+        self._history.add({"at": time.time(), "kind": kind, "what": what, **more})
+
+    def wrong(self, what):
+        self.violations.append(what)
+        self._history.add({"at": time.time(), "violation": what})
+
+    def arm(self, part):
+        """The one place that strikes the next life of a part, and how wrong its clock is."""
+        skew_s = self.skewed.pop(part.name, 0.0)
+        places = {
+            place: often
+            for place, often in plan.PLACES[part.role].items()
+            if self.world.log == "kafka" or place not in plan.KAFKA_ONLY
+        }
+        if not places or not self.armed or self.dice.random() < 0.2:
+            return "", skew_s
+        place = self.dice.choice(sorted(places))
+        how = ":stop" if place in plan.STOPS and self.dice.random() < 0.25 else ""
+        return f"{place}={self.dice.randint(1, 2 * places[place])}{how}", skew_s
+
+    def any_part(self, *roles):
+        """A part that lives, so that every fault strikes somebody."""
+        living = [
+            part
+            for part in self.supervisor.parts.values()
+            if (not roles or part.role in roles)
+            and part.process.poll() is None
+            and part.cause is None
+            and not part.is_stopped()
+        ]
+        if not living:
+            raise ConnectionError("nobody is there to be hurt")
+        return self.dice.choice(sorted(living, key=lambda part: part.name))
+
+    @contextlib.asynccontextmanager
+    async def up(self, armed=True):
+        """Everything runs, and ends with the block."""
+        self.armed = armed
+        with new_issuer() as issuer:
+            try:
+                await self.stores.start()
+                await make(self.world, self.stores, issuer)
+                self.arrivals = monitor.Arrivals(self.world)
+                parts = [
+                    Part(self.world, role, number, self.mutant)
+                    for role, count in self.roles.items()
+                    for number in range(count)
+                ]
+                self.supervisor = Supervisor(self.world, parts, self.arm, self.tell)
+                self.supervisor.start()
+                if "notify-api" in self.roles:
+                    self.partners = Partners(self.world, issuer)
+                    await self.partners.ready()
+                    await self.partners.register_all(self.behaviours)
+                    self.poller = Poller(self.world, self.partners)
+                    self.poller.start()
+                (self.world.path / "misbehave").touch()
+                yield self
+            finally:
+                for beside in (self.poller, self.arrivals):
+                    if beside:
+                        await beside.close()
+                for task in self._watching:
+                    task.cancel()
+                if self.supervisor:
+                    self.supervisor.kill()
+                await self.stores.stop()
+
+    async def hurt(self, fault):
+        """Inflict a fault, and see in the background how long it takes until all has arrived."""
+        began = time.time()
+        what = None
+        try:
+            what = await fault(self)
+        except faults.Failed as error:
+            self.wrong(str(error))
+        except (*faults.UNREACHABLE, SQLAlchemyError, LogError) as error:
+            what = f"interrupted: {type(error).__name__}"
+        self.tell(fault.__name__, what, took_s=round(time.time() - began, 2))
+        task = asyncio.create_task(self._recovery(fault.__name__))
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+    async def _recovery(self, kind):
+        since = time.time()
+        if await self.arrivals.caught_up(since, RECOVERS_S):
+            self.recoveries.append((kind, time.time() - since))
+        else:
+            self.wrong(f"recovery: not within {RECOVERS_S:.0f} s after {kind}")
+
+    async def torment(self, until, pause_s=(0.5, 4.0)):
+        """One fault after the other, by their weights, until that time."""
+        kinds = {**faults.EVERYWHERE, **partners.ALL}
+        if self.world.log == "kafka":
+            kinds |= faults.ON_KAFKA
+        fault_list, weights = list(kinds), list(kinds.values())
+        baseline = asyncio.create_task(self._baseline())
+        while time.time() < until:
+            await asyncio.sleep(self.dice.uniform(*pause_s))
+            [fault] = self.dice.choices(fault_list, weights)
+            await self.hurt(fault)
+        baseline.cancel()
+        await asyncio.gather(baseline, return_exceptions=True)
+
+    async def _baseline(self):
+        """What a process of each role takes once it has run for a while."""
+        ages = {}
+        while True:
+            await asyncio.sleep(1)
+            for part in self.supervisor.parts.values():
+                key = (part.name, part.starts)
+                ages[key] = ages.get(key, 0) + 1
+                if ages[key] >= BASELINE_S and part.role not in self.usage:
+                    with contextlib.suppress(OSError, TypeError):
+                        self.usage[part.role] = part.usage()
+
+    async def calm(self, quiet_s=30.0):
+        """No more faults; writers end, everything arrives; return what is left on the way."""
+        self.armed = False
+        self.supervisor.quiet = True
+        for part in self.supervisor.parts.values():
+            part.signal(signal.SIGCONT)
+        while self._watching:
+            await asyncio.wait(set(self._watching))
+        for part in self.supervisor.of("write"):
+            await self._ends(part)
+        left = await monitor.drained(self.world, quiet_s)
+        if self.poller:
+            await self.poller.to_the_end()
+        return left
+
+    async def _ends(self, part):
+        code, took = await self.supervisor.take_away(part)
+        if took is None or code not in {0, -signal.SIGKILL}:
+            self.wrong(f"I15: {part.name} took {took} s to end with {code}")
+
+    async def measure(self):
+        """I14: memory, open files and threads of each process against the first of its role."""
+        for part in self.supervisor.parts.values():
+            if part.process.poll() is not None or part.role not in self.usage:
+                continue
+            (rss, files, threads), (rss_0, files_0, threads_0) = part.usage(), self.usage[part.role]
+            if (
+                rss > max(2 * rss_0, rss_0 + 100)
+                or files > files_0 + 40
+                or threads > threads_0 + 10
+            ):
+                self.wrong(
+                    f"I14: {part.name} {rss:.0f} MB, {files} files, {threads} threads;"
+                    f" at first {rss_0:.0f} MB, {files_0}, {threads_0}"
+                )
+
+    async def end(self):
+        """I15: asked to end, everybody does so within ten seconds."""
+        for name, (code, took) in (await self.supervisor.end()).items():
+            if took is None or code not in {0, -signal.SIGKILL}:
+                self.wrong(f"I15: {name} took {took} s to end with {code}")
