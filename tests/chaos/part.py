@@ -90,6 +90,7 @@ def notify(world, role, number):
         pool_size="8",
         allow_private_targets="true",
         schedule_s=str(list(plan.SCHEDULE_S)),
+        verify_schedule_s=str(list(plan.VERIFY_S)),
         total_timeout_s=str(plan.TOTAL_S),
         connect_timeout_s=str(plan.CONNECT_S),
         lease_margin_s=str(plan.MARGIN_S),

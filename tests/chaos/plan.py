@@ -17,6 +17,7 @@ LEASE_S = 4.0
 TOTAL_S, CONNECT_S, MARGIN_S = 2.0, 1.0, 1.5
 DELIVER_LEASE_S = TOTAL_S + MARGIN_S
 KAFKA_SESSION_S = 10.0
+VERIFY_S = (0.0, 0.3, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 SCHEDULE_S = (0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
 WINDOW = 4  # attempts in flight for one endpoint, as notify_svc.domain.attempts has it
 BATCH = 500  # rows of one send, as svckit.relay has it
@@ -28,34 +29,34 @@ CASE_SHARE, ROLLED_BACK, SEVERAL = 0.15, 0.06, 0.1
 
 # Where each role may be ended or stopped, with how often a place is passed before it strikes.
 PLACES = {
-    "write": {"outbox.committed": 150, "relay.scanned": 40, "log.sent": 40, "relay.acked": 40},
+    "write": {"outbox.committed": 450, "relay.scanned": 120, "log.sent": 120, "relay.acked": 120},
     "relay": {
-        "relay.scanned": 60,
-        "log.sending": 400,
-        "log.sent": 60,
-        "relay.acked": 60,
-        "relay.deleted": 60,
+        "relay.scanned": 180,
+        "log.sending": 1200,
+        "log.sent": 180,
+        "relay.acked": 180,
+        "relay.deleted": 180,
     },
     "consume": {
-        "consume.fetched": 80,
-        "inbox.effect": 400,
-        "inbox.applied": 80,
+        "consume.fetched": 240,
+        "inbox.effect": 1200,
+        "inbox.applied": 240,
         "consume.applied": 1,
-        "consume.committed": 80,
+        "consume.committed": 240,
     },
     "notify-consume": {
-        "consume.fetched": 80,
-        "inbox.effect": 300,
-        "inbox.applied": 80,
-        "fanout.numbered": 50,
-        "consume.committed": 80,
+        "consume.fetched": 240,
+        "inbox.effect": 900,
+        "inbox.applied": 240,
+        "fanout.numbered": 150,
+        "consume.committed": 240,
     },
     "notify-deliver": {
-        "deliver.claimed": 40,
-        "deliver.answered": 60,
-        "deliver.settled": 60,
+        "deliver.claimed": 120,
+        "deliver.answered": 180,
+        "deliver.settled": 180,
     },
-    "notify-relay": {"relay.scanned": 30, "log.sent": 30, "relay.acked": 30},
+    "notify-relay": {"relay.scanned": 90, "log.sent": 90, "relay.acked": 90},
     "notify-api": {},
     "receive": {},
 }

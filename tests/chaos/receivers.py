@@ -18,6 +18,8 @@ from email.utils import format_datetime
 
 import orjson
 
+from tests.chaos.signatures import verifier
+
 _BOMB = gzip.compress(b"\0" * (32 << 20), 9)
 _seen = set()
 
@@ -31,6 +33,11 @@ class History:
     def add(self, entry):
         os.write(self._file, orjson.dumps(entry) + b"\n")
         os.fsync(self._file)
+
+
+def lines(path):
+    """Every whole line of a history."""
+    return [orjson.loads(line) for line in path.open("rb") if line.endswith(b"\n")]
 
 
 async def _read(reader):
@@ -93,7 +100,7 @@ def _headers(behaviour, status):
     return ["Location: /e/redirected/200"] if status == 301 else []
 
 
-async def _answer(writer, behaviour, name, message_id, *, body, note):
+async def _answer(writer, behaviour, name, message_id, note):
     """Answer; return whether the connection may be used again."""
     if behaviour in {"late", "blackhole"}:
         note(None)
@@ -120,18 +127,29 @@ async def _answer(writer, behaviour, name, message_id, *, body, note):
         await asyncio.sleep(0.7)
     status = status_of(behaviour, name, message_id)
     note(status)
-    writer.write(_plain(status, *_headers(behaviour, status), body=_challenge(body)))
+    writer.write(_plain(status, *_headers(behaviour, status)))
     await writer.drain()
     return True
 
 
-def _challenge(body):
-    """Say back what a verification asks to be said back; anything else needs no words."""
-    with contextlib.suppress(orjson.JSONDecodeError, AttributeError):
-        asked = orjson.loads(body)
-        found = asked.get("challenge") or asked.get("data", {}).get("challenge")
-        return orjson.dumps({"challenge": found}) if found else b""
-    return b""
+def _verification(world, name, headers, body):
+    """The answer to who asks whose endpoint this is; None to any other message.
+
+    Whoever signs with a key that is not this endpoint's is refused.
+    """
+    if b'"webhook.verification"' not in body:
+        return None
+    content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    entries = headers["webhook-signature"].split()
+    if not any(
+        verifier(line["secret"])(content, entry)
+        for line in lines(world.path / "endpoints.jsonl")
+        if line.get("name") == name
+        for entry in entries
+    ):
+        return _plain(401)
+    challenge = orjson.loads(body)["data"]["challenge"]
+    return _plain(200, body=orjson.dumps({"challenge": challenge}))
 
 
 async def _connection(world, history, reader, writer):
@@ -143,6 +161,10 @@ async def _connection(world, history, reader, writer):
         while keep:
             path, headers, body = await _read(reader)
             _, _, name, behaviour = path.split("?")[0].split("/", 3)
+            if answer := _verification(world, name, headers, body):
+                writer.write(answer)
+                await writer.drain()
+                continue
             entry = {
                 "at": time.time(),
                 "endpoint": name,
@@ -159,7 +181,7 @@ async def _connection(world, history, reader, writer):
                 history.add(entry | {"status": status})
 
             now = behaviour if misbehave.exists() else "200"
-            keep = await _answer(writer, now, name, entry["id"], body=body, note=note)
+            keep = await _answer(writer, now, name, entry["id"], note)
     with contextlib.suppress(ConnectionError):
         writer.close()
 

@@ -106,6 +106,7 @@ class Stage:
                     self.partners = Partners(self.world, issuer)
                     await self.partners.ready()
                     await self.partners.register_all(self.behaviours)
+                    await self.partners.verified()
                     self.poller = Poller(self.world, self.partners)
                     self.poller.start()
                 (self.world.path / "misbehave").touch()
@@ -151,10 +152,20 @@ class Stage:
         baseline = asyncio.create_task(self._baseline())
         while time.time() < until:
             await asyncio.sleep(self.dice.uniform(*pause_s))
+            await self._started()
             [fault] = self.dice.choices(fault_list, weights)
             await self.hurt(fault)
         baseline.cancel()
         await asyncio.gather(baseline, return_exceptions=True)
+
+    async def _started(self, within_s=60):
+        """Whoever was ended runs again: on a slow machine the next fault would hit nobody."""
+        deadline = time.monotonic() + within_s
+        for part in list(self.supervisor.parts.values()):
+            while part.process.poll() is not None or not part.handles_term():
+                if time.monotonic() > deadline:
+                    return
+                await asyncio.sleep(0.1)
 
     async def _baseline(self):
         """What a process of each role takes once it has run for a while."""

@@ -17,6 +17,7 @@ from careloop import postgres as embedded
 from careloop.ports import free_port
 from deploy.local import broker
 from tests.chaos import generator, receivers
+from tests.chaos.monitor import ask
 
 # 19 ways to answer badly; two for each partner that is a party of few cases
 BAD = (
@@ -56,6 +57,9 @@ CREATE TRIGGER chaos AFTER UPDATE ON delivery FOR EACH ROW
 """
 # Rights arrive with the marks of the topic here, as in earnest; the other topic says nothing.
 _RIGHTS = "DELETE FROM watermark WHERE topic = 'case.v1'"
+
+
+_UNVERIFIED = "SELECT count(*) FROM webhook_endpoint WHERE verified_at IS NULL"
 
 
 class Stores:
@@ -194,6 +198,15 @@ class Partners:
         for number, behaviour in enumerate(BAD):
             await self.register(self._world.rare[number % len(self._world.rare)], behaviour, "v1")
 
+    async def verified(self, within_s=240):
+        """Wait until every receiver has said whose it is; then some go where nobody answers."""
+        async with asyncio.timeout(within_s):
+            while await ask(self._world.notify_url, _UNVERIFIED):
+                await asyncio.sleep(0.2)
+        for endpoint_id, found in self.endpoints.items():
+            if found["behaviour"] in {"tls", "dns"}:
+                await self.move(endpoint_id, self.url(found["name"], found["behaviour"]))
+
     async def register(self, organisation, behaviour, signature):
         name = f"{behaviour}-{next(self._numbers)}"
         # `tls` and `dns` could not say that they want this: they are moved there later
@@ -207,8 +220,6 @@ class Partners:
             "behaviour": behaviour,
         }
         self.note("registered", found["id"], name=name, behaviour=behaviour, secret=found["secret"])
-        if behaviour in {"tls", "dns"}:
-            await self.move(found["id"], self.url(name, behaviour))
         return found["id"]
 
     async def move(self, endpoint_id, url):
