@@ -103,7 +103,7 @@ class Bench:
                 if status != 200:
                     break
                 for item in page["items"]:
-                    if item["data"].get("case_id") == shared.case_id:
+                    if item["data"].get("case_id") == shared.case_id and not is_end(item):
                         return item["seq"]
                 after, more = page["next_after"], page["more"]
             await asyncio.sleep(POLL_S)
@@ -264,6 +264,11 @@ async def _run(platform):
         return bench.seen, time.monotonic() - began
 
 
+def is_end(message):
+    """The one notice that tells of the withdrawal itself."""
+    return message["type"] == "org.careloop.access.ended.v1"
+
+
 async def _receiver(arrived, trusted):
     async def take(request):
         body = await request.read()
@@ -274,7 +279,8 @@ async def _receiver(arrived, trusted):
             except (IndexError, WebhookVerificationError):
                 return web.Response(status=401)
             return web.json_response({"challenge": message["data"]["challenge"]})
-        arrived[message["data"].get("case_id")].append(time.monotonic())
+        if not is_end(message):
+            arrived[message["data"].get("case_id")].append(time.monotonic())
         return web.Response(status=204)
 
     app = web.Application()

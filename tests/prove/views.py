@@ -221,9 +221,11 @@ class View:
     def told(self) -> tuple[set[str], dict[str, Any]]:
         """The rows that the feed tells of, and those of them that cannot be got.
 
-        Who joined and left a care team knows that it did.
+        Who joined and left a care team knows that it did. The notice that access ended is about what
+        can not be got.
         """
-        events = [one for one in feed(self._partner) if one["data"]["case_id"] in self._all]
+        told = [one for one in feed(self._partner) if one["data"]["case_id"] in self._all]
+        events = [one for one in told if "access.ended" not in one["type"]]
         links = {one["data"]["href"] for one in events if "/care-team/" not in one["data"]["href"]}
         closed = {link: got for link in links if (got := self._partner.get(link).status) != 200}
         return {one["data"]["id"] for one in events}, closed

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -333,11 +334,25 @@ def test_a_withdrawn_consent_closes_every_door_at_once(stage: Stage):
     eventually(lambda: stage.payer.get(referral).status == 404, "and the referral")
     assert list(stage.payer.items("/v1/cases")) == []
     assert must(stage.payer.get("/v1/cases/count")).body["count"] == 0
-    told = len(feed(stage.payer))
+    told = len(events_of(stage))
     reopened = must(stage.clinic.get(case))
     reason = {"reason": "she asked for help again"}
     must(stage.clinic.post(f"{case}/reopen", reason, version=reopened.version))
     eventually(
         lambda: any("reopened" in event["type"] for event in feed(stage.clinic)), "no reopening"
     )
-    assert len(feed(stage.payer)) <= told
+    assert len(events_of(stage)) <= told
+    eventually(lambda: stage.ids["ada case"] in ended_for(stage), "the payer is told of no end")
+    assert len(set(ended_for(stage))) == len(ended_for(stage))
+
+
+ENDED = "org.careloop.access.ended.v1"
+
+
+def events_of(stage: Stage) -> list[dict[str, Any]]:
+    """What the payer's feed tells, but for the notice that there will be no more."""
+    return [event for event in feed(stage.payer) if event["type"] != ENDED]
+
+
+def ended_for(stage: Stage) -> list[str]:
+    return [event["data"]["id"] for event in feed(stage.payer) if event["type"] == ENDED]

@@ -94,6 +94,16 @@ def header_of_notes() -> dict[str, str]:
     return {HEADER.decode(): lines[0].decode()} if lines else {}
 
 
+def taken() -> list[bytes]:
+    """Return the lines of the notes so far and forget them: of one part of an answer without end."""
+    notes = _current.get()
+    if notes is None:
+        return []
+    lines = encode(_counted(notes), notes.rules())
+    notes.counts.clear()
+    return lines
+
+
 def _counted(notes: _Notes) -> list[Disclosed]:
     return [key if count == 1 else key._replace(rows=count) for key, count in notes.counts.items()]
 

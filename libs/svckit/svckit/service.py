@@ -88,6 +88,8 @@ class Running:
     # rights were fresh once since this process began: from then on it may be asked
     ready: bool = False
     log: EventLog | None = None
+    # set when the process is to end: who answers without end looks here
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
@@ -158,7 +160,7 @@ async def run(service: Service, settings: ServiceSettings, roles: set[str]) -> N
     """Run the roles until SIGTERM or SIGINT, or until one of them fails, then drain."""
     app = create_app(service, settings)
     running: Running = app.state.running
-    stop = asyncio.Event()
+    stop = running.stop
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:

@@ -48,6 +48,7 @@ def _wrap(app: FastAPI, running: Running) -> ASGIApp:
         tokens=tokens,
         possession=possession,
         recorder=Recorder(writer),
+        stop=running.stop,
     )
 
 

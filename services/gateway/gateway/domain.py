@@ -137,6 +137,7 @@ _ROUTES = (
     _route("referrals", "referral-svc", "referrals.read", "referrals.write"),
     _route("documents", "document-svc", "documents.read", "documents.write"),
     _route("events", "notify-svc", "events.read", "events.read"),
+    _route("event-types", "notify-svc", "events.read", "events.read"),
     _route("webhook-endpoints", "notify-svc", "events.read webhooks.write", "webhooks.write"),
     _route("deliveries", "notify-svc", "events.read webhooks.write", "webhooks.write"),
     _route("organisations", None, "sharing.read admin", "admin"),

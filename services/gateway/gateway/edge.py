@@ -3,9 +3,11 @@
 Nothing here knows a person or a row. What a caller may see is decided in the services.
 """
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from opentelemetry.trace import SpanKind
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,11 +17,12 @@ from svckit.errors import (
     CareloopError,
     Forbidden,
     Unauthenticated,
+    Unavailable,
     UnsupportedMediaType,
 )
 from svckit.telemetry import continue_from, span, traceparent
 
-from gateway import access, body, domain, proxy
+from gateway import access, body, domain, proxy, streams
 from gateway.exchange import Exchange
 from gateway.hosts import Hosts
 from gateway.ledger.recording import REFUSED, Before, Held, Recorder
@@ -30,7 +33,7 @@ from gateway.quick import Quick
 from gateway.reading import SAMPLED
 from gateway.revocations import Follower
 from gateway.settings import Settings
-from gateway.tokens import Session, Tokens
+from gateway.tokens import Session, Tokens, refused
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="careloop"'}
 _SCHEMES = ("bearer", "dpop")
@@ -57,12 +60,14 @@ class Edge:
         tokens: Tokens,
         possession: Possession,
         recorder: Recorder,
+        stop: asyncio.Event,
     ) -> None:
         self._app = app
         self._db = db
         self._settings = settings
         self._tokens = tokens
         self._record = recorder
+        self._stop = stop
         self._possession = possession
         self._revocations = Follower(db, tokens.revoked, settings.revocation_poll_s)
         self._proxy = proxy.Proxy(settings)
@@ -86,6 +91,7 @@ class Edge:
             recorder=recorder,
             samples=self._samples,
             lines=self._lines,
+            go_on=self._go_on,
         )
         CONNECTIONS.most = settings.connections_per_address
 
@@ -132,6 +138,7 @@ class Edge:
             return
         session = exchange.session = await self._authenticated(exchange)
         before = exchange.entered_by(self._record)
+        exchange.scope[streams.GO_ON] = partial(self._go_on, session)
         try:
             domain.check_scope(route, exchange.method, session.caller.scopes)
         except Forbidden as error:
@@ -191,6 +198,13 @@ class Edge:
             limit=limit,
             before=before,
         )
+
+    def _go_on(self, session: Session) -> None:
+        """Raise what ends an answer that would go on."""
+        if self._stop.is_set():
+            raise Unavailable("The gateway is ending.", code="restarting")
+        if not self._tokens.is_good(session):
+            raise refused("The access token is no longer valid.")
 
     async def _authenticated(self, exchange: Exchange) -> Session:
         """Return the session of the token, with proof if it is bound. Raises Unauthenticated."""

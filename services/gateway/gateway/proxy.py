@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from svckit import disclosure
 from svckit.errors import CareloopError, Unavailable
 
-from gateway import notices
+from gateway import notices, streams
 from gateway.body import Body, Pace
 from gateway.domain import READING, SERVICES
 from gateway.pool import Pool
@@ -148,6 +148,10 @@ class Proxy:
                 await before(connection.status, internal)
                 kept += notices.of(internal.get(disclosure.HEADER), kept)
             start = {"type": "http.response.start", "status": connection.status, "headers": kept}
+            if streams.is_stream(pool.service, kept):
+                await send(start)
+                await self._events(pool, connection, scope, send, before)
+                return
             if not connection.complete:
                 await send(start)
                 await self._stream(pool, connection, scope, send)
@@ -158,6 +162,16 @@ class Proxy:
         # the service is done with it: a partner that is slow from here on holds nothing of ours
         await send(start)
         await send({"type": "http.response.body", "body": chunk, "more_body": False})
+
+    async def _events(
+        self, pool: Pool, connection: Connection, scope: Scope, send: Send, before: Before
+    ) -> None:
+        """Pass events on, each entered before it leaves; broken off in the middle as any answer."""
+        try:
+            silence_s = self._settings.body_timeout_s
+            await streams.Stream(connection, send, before, silence_s=silence_s).run(scope, GONE)
+        except (Broken, TimeoutError) as fault:
+            _log.warning("stream broke off", upstream=pool.service, error=str(fault))
 
     async def _stream(self, pool: Pool, connection: Connection, scope: Scope, send: Send) -> None:
         """Pass the body on as it comes; one that breaks off in the middle breaks off here, too."""

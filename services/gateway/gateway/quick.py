@@ -5,20 +5,20 @@ task, no timer. It asks what the long way asks (`edge`), in the same order, with
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from starlette.types import Receive, Scope, Send
 from svckit import disclosure
 from svckit.errors import CareloopError
 
-from gateway import access, domain, notices, proxy
+from gateway import access, domain, notices, proxy, streams
 from gateway.exchange import Exchange
 from gateway.hosts import Hosts
 from gateway.ledger.recording import Recorder
 from gateway.limits import Quotas
 from gateway.reading import Fields, Read
-from gateway.tokens import Tokens
+from gateway.tokens import Session, Tokens
 
 
 class Quick:
@@ -34,6 +34,7 @@ class Quick:
         recorder: Recorder,
         samples: access.Sampler,
         lines: access.Lines,
+        go_on: Callable[[Session], None],
     ) -> None:
         self._tokens = tokens
         self._hosts = hosts
@@ -42,6 +43,7 @@ class Quick:
         self._record = recorder
         self._samples = samples
         self._lines = lines
+        self._go_on = go_on
 
     def __call__(self, read: Read) -> bool:
         """Tell whether the read is taken; else nothing has happened but the choice of its span."""
@@ -82,7 +84,9 @@ class Quick:
 
     def _back(self, read: Read) -> None:
         try:
-            if read.connection.complete and not read.wire.held_up:
+            connection, service = read.connection, read.pool.service
+            is_stream = streams.is_stream(service, connection.headers)
+            if connection.complete and not read.wire.held_up and not is_stream:
                 self._returned(read)
             else:
                 # there is to wait for something: for more, another connection, or the partner
@@ -123,6 +127,7 @@ class Quick:
     async def _rest(self, read: Read, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange.of(read, scope, receive, send)
         enter = exchange.entered_by(self._record)
+        scope[streams.GO_ON] = partial(self._go_on, read.session)
         await self._end(exchange, self._proxy.resume(read, scope, exchange.send, enter))
 
     async def _failed(

@@ -142,16 +142,18 @@ class Tokens:
             if len(self._seen) >= _CACHE:
                 self._forget()
             self._seen[digest] = session
-        if session.expires_at <= time.time() or self.revoked.hit(session):
+        if not self.is_good(session):
             raise refused("The access token is no longer valid.")
         return session
+
+    def is_good(self, session: Session) -> bool:
+        """Tell whether the session's token has neither ended nor been revoked by now."""
+        return session.expires_at > time.time() and not self.revoked.hit(session)
 
     def known(self, digest: bytes) -> Session | None:
         """Return the session of a token that was checked before and is still good, else None."""
         session = self._sessions().get(digest)
-        if session is None or session.expires_at <= time.time() or self.revoked.hit(session):
-            return None
-        return session
+        return session if session is not None and self.is_good(session) else None
 
     def _sessions(self) -> dict[bytes, Session]:
         _ = self.keys

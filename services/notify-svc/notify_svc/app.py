@@ -9,13 +9,16 @@ from svckit import service
 from svckit.service import Running
 
 from notify_svc import api, consumer, deliver, events
+from notify_svc.actions import ending
 from notify_svc.feed import Feed
 from notify_svc.settings import Settings
+from notify_svc.stream import Streams
 
 
 def _with_feed(app: FastAPI, running: Running) -> ASGIApp:
     settings: Settings = running.settings
-    app.state.feed = Feed(running.db, running.rights, settings.feed_waiters)
+    feed = app.state.feed = Feed(running.db, running.rights, settings.feed_waiters)
+    app.state.streams = Streams(feed, running.rights, settings, running.stop)
     return app
 
 
@@ -29,7 +32,7 @@ SERVICE = service.Service(
     publishes=events.TOPIC,
     rights_from=("sharing.v1", "case.v1"),
     rules=following.of_replica,
-    workers=deliver.WORKERS,
+    workers=(*deliver.WORKERS, ending.watch),
     wrap=_with_feed,
     partner="notify_svc_partner",
 )

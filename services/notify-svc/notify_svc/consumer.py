@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from sharing import policy, replica
+from sharing.model import Grant
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.consume import Handler, Received
 
 from notify_svc.actions import fanout
 from notify_svc.domain.kinds import TOLD, full
-from notify_svc.queries import audience
+from notify_svc.queries import access, audience
 
 TOPICS = tuple(TOLD)
 
@@ -18,24 +19,55 @@ async def tell(tx: AsyncSession, event: Received) -> None:
     await fanout.tell(tx, event)
 
 
-_REPLICA = replica.handlers(on_grant=fanout.tell_missed)
+async def grant_changed(tx: AsyncSession, grant: Grant) -> None:
+    """What it shows by now is told, and what it showed may have ended."""
+    await fanout.tell_missed(tx, grant)
+    await access.check_grant(
+        tx, grant_id=grant.id, person_id=grant.person_id, organisation_id=grant.recipient_id
+    )
+
+
+_REPLICA = replica.handlers(on_grant=grant_changed)
 CONSENT = "org.careloop.consent.recorded.v1"
+WITHDRAWN = "org.careloop.consent.withdrawn.v1"
 AGREEMENT = "org.careloop.agreement.published.v1"
+ENDED = "org.careloop.agreement.ended.v1"
+ORGANISATION = "org.careloop.organisation.changed.v1"
 POLICY = "org.careloop.policy.published.v1"
 
 
 async def consent_recorded(tx: AsyncSession, event: Received) -> None:
-    """A permit lets grants show more: tell what they show now."""
+    """A permit lets grants show more: tell what they show now. A deny lets them show less."""
     await _REPLICA[CONSENT](tx, event)
     for grant in await audience.grants_of(tx, person_id=event.data["person_id"]):
         await fanout.tell_missed(tx, grant)
+    await access.check_person(tx, event.data["person_id"])
+
+
+async def consent_withdrawn(tx: AsyncSession, event: Received) -> None:
+    """Nothing rests on it any more."""
+    await _REPLICA[WITHDRAWN](tx, event)
+    await access.check_person(tx, event.data["person_id"])
 
 
 async def agreement_published(tx: AsyncSession, event: Received) -> None:
-    """A grant may have come before the agreement that it rests on."""
+    """A grant may have come before the agreement that it rests on, or now shows less."""
     await _REPLICA[AGREEMENT](tx, event)
     for grant in await audience.grants_of(tx, agreement_id=event.data["id"]):
         await fanout.tell_missed(tx, grant)
+    await access.check_agreement(tx, event.data["id"])
+
+
+async def agreement_ended(tx: AsyncSession, event: Received) -> None:
+    """Its grants show nothing any more."""
+    await _REPLICA[ENDED](tx, event)
+    await access.check_agreement(tx, event.data["id"])
+
+
+async def organisation_changed(tx: AsyncSession, event: Received) -> None:
+    """What kind it is, and whether it is a Part 2 program, decides with the rest."""
+    await _REPLICA[ORGANISATION](tx, event)
+    await access.check_organisation(tx, event.data["id"])
 
 
 async def policy_published(tx: AsyncSession, event: Received) -> None:
@@ -43,20 +75,27 @@ async def policy_published(tx: AsyncSession, event: Received) -> None:
     await _REPLICA[POLICY](tx, event)
     if policy.in_force().policy is not None:
         await fanout.tell_since(tx, event.time)
+        await access.check_everybody(tx)
 
 
 def _keep_and_tell(kind: str) -> Handler:
     async def apply(tx: AsyncSession, event: Received) -> None:
         await _REPLICA[kind](tx, event)
         await fanout.tell(tx, event)
+        if kind in _SEALING or "confidentiality" in event.data["change"].get("fields", ()):
+            await access.check_case(tx, event.data["id"])
 
     return apply
 
 
+_SEALING = (replica.SEALED, replica.UNSEALED)
 HANDLERS: Mapping[str, Handler] = {
     **_REPLICA,
     CONSENT: consent_recorded,
+    WITHDRAWN: consent_withdrawn,
     AGREEMENT: agreement_published,
+    ENDED: agreement_ended,
+    ORGANISATION: organisation_changed,
     POLICY: policy_published,
     **{full(kind): tell for kinds in TOLD.values() for kind in kinds},
     **{kind: _keep_and_tell(kind) for kind in replica.OF_CASES},

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TOPIC = "notify.v1"
 PUBLISHES = ("disclosure.made",)
+# what of an event's data goes out
+THIN = ("id", "version", "href", "case_id")
 # an event stays well below what the log takes
 TELLINGS = 100
 
@@ -33,7 +35,7 @@ def body(event_type: str, occurred_at: datetime, data: Mapping[str, Any]) -> byt
 
     What is told of a Part 2 record says so: even that it exists is a disclosure.
     """
-    thin = {name: data.get(name) for name in ("id", "version", "href", "case_id")}
+    thin = {name: data.get(name) for name in THIN}
     # a ping is about nobody: it names no classes
     notice = notice_of(data.get("classes", ()))
     told = {**thin, "redisclosure_notice": notice} if notice else thin

@@ -1,8 +1,7 @@
-"""The long poll: reads the feed until there is something to see, or the wait is over."""
+"""Reads the feed: a page at once, a page when there is one (long poll), or pages without end."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass
 from time import monotonic
 
@@ -13,6 +12,7 @@ from svckit.identity import Caller
 from svckit.rights import Rights
 
 from notify_svc.domain.feeds import FeedPositionExpired
+from notify_svc.domain.filters import EVERYTHING, Wanted
 from notify_svc.queries import feed as queries
 from notify_svc.queries.feed import FeedRow
 
@@ -41,31 +41,31 @@ class Feed:
         self._poller: asyncio.Task[None] | None = None
 
     async def read(
-        self, caller: Caller, *, after: int, limit: int, kinds: Collection[str], wait_s: float
+        self, caller: Caller, *, after: int, limit: int, wanted: Wanted, wait_s: float
     ) -> FeedPage:
         """Return the next events; empty when there is none within `wait_s`.
 
         Beyond the process's number of waiters the answer comes at once. What arrives during the wait
         is decided by the rights of that moment: raises RightsStale when nothing is known of them.
         """
-        page = await self._look(caller, after, limit, kinds)
+        page = await self.look(caller, after, limit, wanted)
         if page.rows or page.more or wait_s == 0 or self._room == 0:
             return page
         until = monotonic() + wait_s
         self._room -= 1
         try:
             while monotonic() < until:
-                await self._news(caller.organisation_id, page.next_after, until)
+                await self.news(caller.organisation_id, page.next_after, until)
                 await self._rights.look()
-                page = await self._look(caller, page.next_after, limit, kinds)
+                page = await self.look(caller, page.next_after, limit, wanted)
                 if page.rows or page.more:
                     break
         finally:
             self._room += 1
         return page
 
-    async def _news(self, organisation_id: str, seen: int, until: float) -> None:
-        """Wait until the organisation's counter is beyond what was seen."""
+    async def news(self, organisation_id: str, seen: int, until: float) -> None:
+        """Wait until the organisation's counter is beyond what was seen, or for the time to end."""
         self._waiting[organisation_id] += 1
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll())
@@ -90,14 +90,15 @@ class Feed:
             turn.set()
             await asyncio.sleep(_POLL_S)
 
-    async def _look(
-        self, caller: Caller, after: int, limit: int, kinds: Collection[str]
+    async def look(
+        self, caller: Caller, after: int, limit: int, wanted: Wanted = EVERYTHING
     ) -> FeedPage:
+        """Return what there is after a number, decided by the rights as they are."""
         at = after
         for _ in range(_WINDOWS):
             async with self._db.read_as(caller.organisation_id) as session:
                 last = await queries.head(session, caller.organisation_id)
-                found = await queries.window(session, caller, after=at, limit=limit, kinds=kinds)
+                found = await queries.window(session, caller, after=at, limit=limit, wanted=wanted)
             seen = [row for row in found.rows if row.visible]
             _require_kept(after, last)
             # an exhausted window has seen everything up to the counter, also what filters left out

@@ -19,9 +19,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 from svckit import db
 
 from notify_svc.domain.attempts import WINDOW, Outcome, Status
+from notify_svc.domain.filters import Wanted
 from notify_svc.domain.recovery import Progress
 from notify_svc.domain.standing import State, state_of
 from notify_svc.domain.verification import Verification
+
+_NONE = text("'{}'")
 
 
 class Base(db.Base):
@@ -36,6 +39,12 @@ class Message(Base):
     __table_args__ = (
         Index("ix_message_person_id", "person_id", "occurred_at"),
         Index("ix_message_expires_at", "expires_at"),
+        Index("ix_message_case_id", "case_id", postgresql_where=text("case_id IS NOT NULL")),
+        Index(
+            "ix_message_referral_id",
+            "referral_id",
+            postgresql_where=text("referral_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(db.Id, primary_key=True)
@@ -52,6 +61,10 @@ class Message(Base):
     classes: Mapped[int] = mapped_column(Integer)
     # rank of v3-Confidentiality: N unless the event says otherwise
     confidentiality: Mapped[int] = mapped_column(SmallInteger, server_default=text("3"))
+    # what filters ask for; the last names the classes that show the transition
+    need_category: Mapped[str | None] = mapped_column(Text)
+    transition: Mapped[str | None] = mapped_column(Text)
+    transition_classes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     body: Mapped[bytes] = mapped_column(LargeBinary)
     occurred_at: Mapped[datetime]
     # after this nothing of it is sent any more
@@ -75,6 +88,16 @@ class FeedItem(Base):
     __table_args__ = (
         Index("uq_feed_item_message", "message_id", "organisation_id", unique=True),
         Index("ix_feed_item_kind", "organisation_id", "kind", "seq"),
+        Index(
+            "ix_feed_item_need_category",
+            *("organisation_id", "need_category", "seq"),
+            postgresql_where=text("need_category IS NOT NULL"),
+        ),
+        Index(
+            "ix_feed_item_transition",
+            *("organisation_id", "transition", "seq"),
+            postgresql_where=text("transition IS NOT NULL"),
+        ),
     )
 
     organisation_id: Mapped[str] = mapped_column(db.Id, primary_key=True)
@@ -83,6 +106,43 @@ class FeedItem(Base):
     kind: Mapped[str] = mapped_column(Text)
     # rises with the number; null of what was told before this was kept: then when it happened
     told_at: Mapped[datetime | None] = mapped_column(server_default=func.clock_timestamp())
+    need_category: Mapped[str | None] = mapped_column(Text)
+    transition: Mapped[str | None] = mapped_column(Text)
+
+
+class Access(Base):
+    """What an organisation was told of, and whether it may still see it: a case, referral or person.
+
+    `subject` is its id. One that ended is told once; it may come back, and end again.
+    """
+
+    __tablename__ = "access"
+    __table_args__ = (
+        Index("ix_access_person_id", "person_id"),
+        Index("ix_access_case_id", "case_id", postgresql_where=text("case_id IS NOT NULL")),
+    )
+
+    organisation_id: Mapped[str] = mapped_column(db.Id, primary_key=True)
+    subject: Mapped[str] = mapped_column(db.Id, primary_key=True)
+    custodian_id: Mapped[str] = mapped_column(db.Id)
+    person_id: Mapped[str | None] = mapped_column(db.Id)
+    case_id: Mapped[str | None] = mapped_column(db.Id)
+    referral_id: Mapped[str | None] = mapped_column(db.Id)
+    # as one of the two sides: a standing of its own
+    party: Mapped[bool]
+    # how often it ended
+    times: Mapped[int] = mapped_column(Integer, default=0)
+    ended_at: Mapped[datetime | None]
+
+
+class AccessCheck(Base):
+    """When to look who may still see what is told of a person: something about it changed, or ends."""
+
+    __tablename__ = "access_check"
+    __table_args__ = (Index("ix_access_check_due_at", "due_at"),)
+
+    person_id: Mapped[str] = mapped_column(db.Id, primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(primary_key=True)
 
 
 class Endpoint(Base):
@@ -103,6 +163,10 @@ class Endpoint(Base):
     description: Mapped[str] = mapped_column(Text)
     # filters in their short form; none: everything
     kinds: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    case_ids: Mapped[list[str]] = mapped_column(ARRAY(db.Id), server_default=_NONE)
+    referral_ids: Mapped[list[str]] = mapped_column(ARRAY(db.Id), server_default=_NONE)
+    need_categories: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=_NONE)
+    transitions: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=_NONE)
     # v1 (shared secret) or v1a (our private key, their public key)
     signature: Mapped[str] = mapped_column(Text)
     enabled: Mapped[bool]
@@ -139,6 +203,14 @@ class Endpoint(Base):
             self.verification_checked_at,
             self.verify_at,
             self.verified_at,
+        )
+
+    @property
+    def filters(self) -> Wanted:
+        """What goes to it, as the feed is asked for the same."""
+        return Wanted(
+            *(tuple(self.kinds), tuple(self.case_ids), tuple(self.referral_ids)),
+            *(tuple(self.need_categories), tuple(self.transitions)),
         )
 
 
@@ -178,6 +250,8 @@ class Delivery(Base):
     organisation_id: Mapped[str] = mapped_column(db.Id)
     endpoint_id: Mapped[str] = mapped_column(ForeignKey("webhook_endpoint.id"), type_=db.Id)
     message_id: Mapped[str] = mapped_column(ForeignKey("message.id"), type_=db.Id)
+    # classes that the endpoint's filter asked about: they are needed beside the message's own
+    asked_classes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     # the case or referral: what an ordered endpoint would wait for
     order_key: Mapped[str] = mapped_column(db.Id)
     status: Mapped[Status]

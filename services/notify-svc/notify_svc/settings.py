@@ -44,6 +44,15 @@ class Settings(ServiceSettings):
     sweep_every_s: float = Field(default=5, gt=0)
     # long polls of the feed that one process holds open; beyond it, answers come at once
     feed_waiters: int = Field(default=200, ge=0)
+    # streams of the feed that one process holds open, for all and for one organisation; beyond, 429
+    feed_streams: int = Field(default=64, ge=0)
+    feed_streams_per_organisation: int = Field(default=8, ge=0)
+    # a silent stream says this often that it is there; below the gateway's upstream timeout
+    feed_heartbeat_s: float = Field(default=10, gt=0)
+    # a stream ends after this long, as the longest token does; its reader goes on where it was
+    feed_stream_s: float = Field(default=300, gt=0)
+    # from a change of rights until it is told what ended by it: what belongs together arrives
+    access_settle_s: float = Field(default=1, ge=0)
 
     def targets(self) -> TargetRule:
         return TargetRule(self.allow_private_targets, self.target_ports)

@@ -7,8 +7,11 @@ from collections import deque
 from datetime import timedelta
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from aiohttp import web
+from notify_svc.actions import ending
+from notify_svc.app import SERVICE as WHOLE
 from notify_svc.app import create_app
 from notify_svc.consumer import HANDLERS
 from notify_svc.deliver.keep import Keeper
@@ -20,8 +23,11 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from svckit.clock import now
 from svckit.cloudevents import Received
 from svckit.ids import new_id
+from svckit.service import _serve
 from svckit.telemetry import traceparent
 
+from careloop.ports import free_port
+from tests.sse import Reader
 from tests.statements import collected
 
 SERVICE = "notify-svc"
@@ -91,6 +97,57 @@ class Receiver:
         finally:
             self.release.set()
             await runner.cleanup()
+
+
+async def answers(port):
+    with contextlib.suppress(OSError):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        return True
+    return False
+
+
+class Served:
+    """The service at an address, and readers of its streams."""
+
+    def __init__(self, world, port):
+        self.world, self.url = world, f"http://127.0.0.1:{port}"
+
+    def http(self, organisation):
+        kind = self.world.kinds[organisation]
+        values = {"org": organisation, "kind": kind, "purpose": PURPOSE[kind]}
+        token = self.world._issuer.token("notify-svc", **values)
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=30)
+
+    @contextlib.asynccontextmanager
+    async def stream(self, organisation, reader=None, **params):
+        """Read on in a task; yields the reader, and ends with the block or the stream."""
+        reader = reader or Reader()
+        async with (
+            self.http(organisation) as http,
+            http.stream("GET", "/v1/events", params=params, headers=reader.headers()) as answer,
+        ):
+            assert answer.status_code == 200, await answer.aread()
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            reader.over = asyncio.create_task(read_all(answer, reader))
+            try:
+                yield reader
+            finally:
+                reader.over.cancel()
+                await asyncio.wait({reader.over})
+
+
+async def read_all(answer, reader):
+    async for line in answer.aiter_lines():
+        reader.take(line)
+
+
+async def until(condition, within_s=20):
+    """Wait until it holds."""
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 class World:
@@ -270,6 +327,27 @@ class World:
                     " AND next_at < now() + interval '1 second')"
                 )
             )
+
+    @contextlib.asynccontextmanager
+    async def served(self):
+        """The application on a port, as a gateway meets it: a stream needs a real connection."""
+        port, stop = free_port(), self.app.state.running.stop
+        settings = self.settings.model_copy(update={"port": port})
+        serving = asyncio.create_task(_serve(self.app, WHOLE, settings, stop))
+        async with asyncio.timeout(30):
+            while not await answers(port):
+                await asyncio.sleep(0.01)
+        try:
+            yield Served(self, port)
+        finally:
+            stop.set()
+            await asyncio.wait_for(serving, 30)
+            stop.clear()
+
+    async def look_who_sees(self):
+        """Let the worker look at whoever is due by now."""
+        async with self.db.begin() as tx:
+            await ending.step(tx, 0)
 
     async def sql(self, statement, **values):
         async with self.db.begin() as tx:

@@ -15,7 +15,7 @@ FILLED = (
 
 
 async def told(session, caller):
-    found = await feed.window(session, caller, after=0, limit=500, kinds=())
+    found = await feed.window(session, caller, after=0, limit=500)
     assert (await feed.head(session, caller.organisation_id)).seq == len(found.rows)
     return [(row.seq, row.message_id, row.visible) for row in found.rows]
 

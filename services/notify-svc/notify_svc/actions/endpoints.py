@@ -50,6 +50,7 @@ async def register(
         url=body.url,
         description=body.description,
         kinds=normalise(body.event_types),
+        **body.filters.model_dump(),
         signature=body.signature,
         enabled=False,
         disabled_reason=standing.BY_OWNER,
@@ -86,6 +87,9 @@ async def change(
         endpoint.description = body.description
     if body.event_types is not None:
         endpoint.kinds = normalise(body.event_types)
+    if body.filters is not None:
+        for name, values in body.filters.model_dump().items():
+            setattr(endpoint, name, values)
     if moves:
         endpoint.verified_at = None
     if moves or body.enabled is not None:

@@ -19,10 +19,11 @@ from svckit.telemetry import traceparent
 from notify_svc import events
 from notify_svc.actions import hints
 from notify_svc.domain.attempts import Status
+from notify_svc.domain.filters import asked_classes, codes_of
 from notify_svc.domain.kinds import short
 from notify_svc.domain.schedule import KEEP_DAYS
 from notify_svc.models import Delivery, Endpoint, FeedHead, FeedItem, Message
-from notify_svc.queries import audience
+from notify_svc.queries import access, audience
 
 DISABLED = "endpoint-disabled"
 _LABELLING = frozenset({"note.labelled", "document.revised"})
@@ -74,8 +75,9 @@ async def hand_out(
     """
     if organisations:
         await _number(tx, message, organisations)
+        await access.told(tx, message, organisations)
         failpoint("fanout.numbered")
-        found = await audience.listening(tx, organisations, message.type)
+        found = await audience.listening(tx, organisations, message)
         endpoints = [endpoint for endpoint in found if endpoint.id != but]
         await queue(tx, message, endpoints, parent=parent)
 
@@ -113,6 +115,7 @@ async def tell_since(tx: AsyncSession, at: datetime) -> None:
 
 async def _store(tx: AsyncSession, event: Told) -> Message | None:
     data = event.data
+    codes = codes_of(short(event.type), data.get("change", {}))
     stored = await tx.scalars(
         upsert(Message)
         .values(
@@ -128,6 +131,7 @@ async def _store(tx: AsyncSession, event: Told) -> Message | None:
             parties=list(data["parties"]),
             classes=_required(data["classes"]),
             confidentiality=rank_of(data),
+            **codes._asdict(),
             body=events.body(event.type, event.time, data),
             occurred_at=event.time,
             expires_at=now() + timedelta(days=KEEP_DAYS),
@@ -162,6 +166,8 @@ async def _number(tx: AsyncSession, message: Message, organisations: Sequence[st
             "seq": row.seq,
             "message_id": message.id,
             "kind": message.kind,
+            "need_category": message.need_category,
+            "transition": message.transition,
         }
         for row in numbered
     ]
@@ -179,6 +185,7 @@ async def queue(
             "organisation_id": endpoint.organisation_id,
             "endpoint_id": endpoint.id,
             "message_id": message.id,
+            "asked_classes": asked_classes(endpoint, message.transition_classes),
             "order_key": message.case_id or message.subject,
             "status": Status.PENDING if endpoint.enabled else Status.HELD,
             "reason": None if endpoint.enabled else DISABLED,

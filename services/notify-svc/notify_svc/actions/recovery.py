@@ -165,7 +165,9 @@ async def advance(tx: AsyncSession) -> bool:
 async def _advance(tx: AsyncSession, recovery: Recovery, endpoint: Endpoint) -> None:
     """Look at the feed's next numbers, as far as one that is to be sent."""
     reader = await queries.reader_of(tx, recovery.organisation_id)
-    window = await feed.window(tx, reader, after=recovery.seq, limit=_WINDOW, kinds=endpoint.kinds)
+    window = await feed.window(
+        tx, reader, after=recovery.seq, limit=_WINDOW, wanted=endpoint.filters
+    )
     rows = [row for row in window.rows if row.seq <= recovery.last_seq]
     ids = [row.message_id for row in rows if row.visible]
     messages = await queries.messages(tx, ids)

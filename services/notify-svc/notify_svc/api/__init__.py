@@ -1,5 +1,8 @@
 """Routes, one line of work each. Everything is the caller's organisation's."""
 
-from notify_svc.api import deliveries, endpoints, events, recoveries
+from notify_svc.api import catalogue, deliveries, endpoints, events, recoveries
 
-ROUTERS = [events.router, endpoints.router, recoveries.router, deliveries.router]
+ROUTERS = [
+    *(events.router, catalogue.router, endpoints.router, recoveries.router),
+    deliveries.router,
+]

@@ -11,6 +11,8 @@ DeliveryId = NewType("DeliveryId", str)
 
 PREFIX = "org.careloop."
 PING = f"{PREFIX}webhook.ping.v1"
+# ours: of what an organisation was told it may see nothing any more
+ACCESS_ENDED = f"{PREFIX}access.ended.v1"
 
 _VERBS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -47,7 +49,7 @@ TOLD: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 # told by this service itself, to the organisation whose endpoint it is
 WARNED, DISABLED = "webhook.endpoint.warned", "webhook.endpoint.disabled"
-OURS = frozenset({WARNED, DISABLED})
+OURS = frozenset({WARNED, DISABLED, "access.ended"})
 KINDS = frozenset(kind for kinds in TOLD.values() for kind in kinds) | OURS
 NOUNS = frozenset(kind.split(".")[0] for kind in KINDS)
 

@@ -7,14 +7,16 @@ from typing import Any, cast
 from sharing import replica, tables
 from sharing.kept import Statement, given, kept
 from sharing.model import Grant, Organisation, Reader
-from sqlalchemy import Select, Text, and_, any_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, Text, and_, any_, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
+from notify_svc.domain.filters import asked_classes
 from notify_svc.domain.kinds import patterns_of
 from notify_svc.domain.readers import PURPOSES, default_purpose
 from notify_svc.models import Endpoint, FeedItem, Message
-from notify_svc.queries.visible import visible
+from notify_svc.queries.visible import CLASSES, visible
 
 # of a statement that names its readers itself
 _NOBODY = Organisation("", "")
@@ -40,14 +42,21 @@ async def audience(tx: AsyncSession, message: Message) -> list[str]:
     others = [one.organisation_id for one in candidates if one.organisation_id not in standing]
     if not others:
         return sorted(standing)
-    which = {"message_id": message.id, "others": others}
-    told = await _learning.rows(tx, _NOBODY, which)
-    return sorted({*standing, *(organisation_id for (organisation_id,) in told)})
+    return sorted({*standing, *(await _learning_of(tx, message, others))})
+
+
+async def _learning_of(
+    tx: AsyncSession, message: Message, others: Sequence[str], asked: int = 0
+) -> set[str]:
+    """Return those of the organisations that may learn of it, and see these classes as well."""
+    which = {"message_id": message.id, "others": others, "asked": asked}
+    return {organisation_id for (organisation_id,) in await _learning.rows(tx, _NOBODY, which)}
 
 
 @kept
 def _learning(_: Reader) -> Statement:
     """Of the others those that may learn of the message, each kind by its purpose."""
+    needed = CLASSES.op("|")(given("asked", Integer()))
     other = tables.organisation.alias()
     may = [
         and_(
@@ -55,7 +64,7 @@ def _learning(_: Reader) -> Statement:
             select(Message.id)
             .where(
                 Message.id == given("message_id"),
-                visible(Organisation(cast("str", other.c.id), kind, purpose)),
+                visible(Organisation(cast("str", other.c.id), kind, purpose), needed),
             )
             .correlate(other)
             .exists(),
@@ -123,17 +132,52 @@ async def grants_of(
 
 
 async def listening(
-    tx: AsyncSession, organisations: Collection[str], event_type: str
+    tx: AsyncSession, organisations: Collection[str], message: Message
 ) -> Sequence[Endpoint]:
     """Return the endpoints of these organisations whose filter matches, disabled ones as well."""
-    wanted = literal(patterns_of(event_type), ARRAY(Text))
+    wanted = literal(patterns_of(message.type), ARRAY(Text))
     found = await tx.scalars(
         select(Endpoint)
         .where(
             Endpoint.organisation_id.in_(organisations),
             Endpoint.deleted_at.is_(None),
-            or_(func.cardinality(Endpoint.kinds) == 0, Endpoint.kinds.overlap(wanted)),
+            or_(_none(Endpoint.kinds), Endpoint.kinds.overlap(wanted)),
+            *(
+                or_(_none(column), literal(value, Text) == any_(column))
+                for column, value in (
+                    (Endpoint.case_ids, message.case_id),
+                    (Endpoint.referral_ids, message.referral_id),
+                    (Endpoint.need_categories, message.need_category),
+                    (Endpoint.transitions, message.transition),
+                )
+            ),
         )
         .order_by(Endpoint.id)
     )
-    return found.all()
+    return await _seeing_what_they_ask(tx, found.all(), message)
+
+
+def _none(values: InstrumentedAttribute[list[str]]) -> ColumnElement[bool]:
+    return func.cardinality(values) == 0
+
+
+async def _seeing_what_they_ask(
+    tx: AsyncSession, endpoints: Sequence[Endpoint], message: Message
+) -> Sequence[Endpoint]:
+    """Leave out who would learn by its filter of a field that it is not shown."""
+    further = {
+        endpoint.id: asked
+        for endpoint in endpoints
+        if (asked := asked_classes(endpoint, message.transition_classes) & ~message.classes)
+    }
+    if not further:
+        return endpoints
+    may: set[tuple[str, int]] = set()
+    for asked in set(further.values()):
+        asking = sorted({one.organisation_id for one in endpoints if further.get(one.id) == asked})
+        may |= {(one, asked) for one in await _learning_of(tx, message, asking, asked)}
+    return [
+        one
+        for one in endpoints
+        if one.id not in further or (one.organisation_id, further[one.id]) in may
+    ]

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from notify_svc.domain.attempts import WINDOW
 from notify_svc.models import Delivery, Endpoint, Message, Secret
-from notify_svc.queries.visible import visible
+from notify_svc.queries.visible import CLASSES, visible
 
 
 class Telling(NamedTuple):
@@ -172,10 +172,12 @@ async def visible_among(
 @kept
 def _visible_among(reader: Reader) -> Select[Any]:
     these = given("delivery_ids", ARRAY(Text))
+    # by a filter that matched nobody learns of what it is no longer shown
+    needed = CLASSES.op("|")(Delivery.__table__.c.asked_classes)
     return (
         select(Delivery.id)
         .join(Message, Message.id == Delivery.message_id)
-        .where(Delivery.id == any_(these), visible(reader))
+        .where(Delivery.id == any_(these), visible(reader, needed))
     )
 
 

@@ -1,16 +1,19 @@
 """An organisation's events after a number."""
 
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from sharing import Reader
+from sharing.classes import DataClass
+from sharing.compiler import Expression
 from sharing.kept import Statement, at_least, given, kept
-from sqlalchemy import Text, any_, or_, select
+from sqlalchemy import ColumnElement, Text, any_, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from notify_svc.domain.filters import EVERYTHING, Wanted
 from notify_svc.models import FeedHead, FeedItem, Message
-from notify_svc.queries.visible import visible
+from notify_svc.queries.visible import CLASSES, visible
 
 
 class FeedRow(NamedTuple):
@@ -31,24 +34,44 @@ class Window(NamedTuple):
 
 
 async def window(
-    session: AsyncSession, caller: Reader, *, after: int, limit: int, kinds: Collection[str]
+    session: AsyncSession, caller: Reader, *, after: int, limit: int, wanted: Wanted = EVERYTHING
 ) -> Window:
-    """Return the next `limit` numbers after `after`, each decided for the caller's purpose."""
+    """Return the next `limit` numbers after `after`, each decided for the caller's purpose.
+
+    By a field that is not shown nothing is found: such rows are left out, where those of another
+    filter are flagged.
+    """
     values = {
         "after": after,
-        "kinds": [kind for kind in kinds if not kind.endswith(".*")],
-        "nouns": [f"{kind.removesuffix('*')}%" for kind in kinds if kind.endswith(".*")],
+        "kinds": [kind for kind in wanted.kinds if not kind.endswith(".*")],
+        "nouns": [f"{kind.removesuffix('*')}%" for kind in wanted.kinds if kind.endswith(".*")],
+        **{name: list(getattr(wanted, name)) for name in _LISTS},
     }
-    found = await _window.rows(session, caller, values, "kinds" if kinds else None, at_least(limit))
+    narrowed = tuple(name for name in ("kinds", *_LISTS) if getattr(wanted, name))
+    found = await _window.rows(session, caller, values, narrowed, at_least(limit))
     rows = [FeedRow(*row) for row in found[:limit]]
     return Window(rows, len(rows) == limit)
 
 
+_LISTS = ("case_ids", "referral_ids", "need_categories", "transitions")
+_COLUMNS = {
+    "case_ids": Message.case_id,
+    "referral_ids": Message.referral_id,
+    "need_categories": FeedItem.need_category,
+    "transitions": FeedItem.transition,
+}
+
+
 @kept
-def _window(reader: Reader, narrowed: str | None, limit: int) -> Statement:
+def _window(reader: Reader, narrowed: tuple[str, ...], limit: int) -> Statement:
+    asked = [_ASKS[name] for name in narrowed if name in _ASKS]
+    needed: Expression = CLASSES
+    for classes in asked:
+        needed = needed.op("|")(classes)
+    may = visible(reader, needed)
     query = (
         select(
-            *(FeedItem.seq, Message.body, Message.id, visible(reader)),
+            *(FeedItem.seq, Message.body, Message.id, true() if asked else may),
             *(Message.custodian_id, Message.person_id, Message.classes),
         )
         .join(Message, Message.id == FeedItem.message_id)
@@ -56,10 +79,23 @@ def _window(reader: Reader, narrowed: str | None, limit: int) -> Statement:
         .order_by(FeedItem.seq)
         .limit(limit)
     )
-    if narrowed is None:
-        return query
+    for name in narrowed:
+        query = query.where(_narrow(name))
+    return query.where(may) if asked else query
+
+
+# the classes of the fields that a filter looks at
+_ASKS: Mapping[str, Any] = {
+    "need_categories": literal(int(DataClass.NEEDS)),
+    "transitions": Message.__table__.c.transition_classes,
+}
+
+
+def _narrow(name: str) -> ColumnElement[bool]:
+    if name != "kinds":
+        return _COLUMNS[name] == any_(given(name, ARRAY(Text)))
     exact, begins = given("kinds", ARRAY(Text)), given("nouns", ARRAY(Text))
-    return query.where(or_(FeedItem.kind == any_(exact), FeedItem.kind.like(any_(begins))))
+    return or_(FeedItem.kind == any_(exact), FeedItem.kind.like(any_(begins)))
 
 
 class Head(NamedTuple):

@@ -8,6 +8,7 @@ from svckit.http import In, Out
 
 from notify_svc.domain.standing import State
 from notify_svc.schemas.fields import Description, Envelope, EventType, Signature, Url
+from notify_svc.schemas.filters import FiltersIn, FiltersOut
 
 
 class EndpointIn(In):
@@ -16,6 +17,7 @@ class EndpointIn(In):
     event_types: list[EventType] = Field(
         default=[], max_length=50, description="`case.opened`, `case.*`; empty: every event"
     )
+    filters: FiltersIn = FiltersIn()
     enabled: bool = True
     signature: Signature = Field(
         default="v1", description="v1: shared secret (HMAC); v1a: public key (Ed25519)"
@@ -26,6 +28,7 @@ class EndpointPatch(In):
     url: Url | None = None
     description: Description | None = None
     event_types: list[EventType] | None = Field(default=None, max_length=50)
+    filters: FiltersIn | None = None
     enabled: bool | None = None
 
 
@@ -44,6 +47,7 @@ class EndpointOut(Out):
     url: Annotated[str, Envelope]
     description: Annotated[str, Envelope]
     event_types: Annotated[list[str], Envelope, Field(validation_alias="kinds")]
+    filters: Annotated[FiltersOut, Envelope]
     signature: Annotated[Signature, Envelope]
     state: Annotated[State, Envelope]
     enabled: Annotated[bool, Envelope]

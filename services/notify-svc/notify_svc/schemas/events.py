@@ -1,8 +1,9 @@
 """The event feed."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
+from pydantic import Field
 from svckit.http import Out
 
 from notify_svc.schemas.fields import Envelope
@@ -31,3 +32,21 @@ class FeedOut(Out):
     items: Annotated[list[EventOut], Envelope]
     next_after: Annotated[int, Envelope]
     more: Annotated[bool, Envelope]
+
+
+class EventTypeOut(Out):
+    """One type of event, as the feed and webhooks tell it; `schema` and `example` are of that form."""
+
+    type: Annotated[str, Envelope]
+    # its short name, as filters take it
+    kind: Annotated[str, Envelope]
+    description: Annotated[str, Envelope]
+    # whether a filter by need category can match it, and which transitions may
+    need_category: Annotated[bool, Envelope]
+    transitions: Annotated[list[str], Envelope]
+    json_schema: Annotated[dict[str, Any], Envelope, Field(alias="schema")]
+    example: Annotated[dict[str, Any], Envelope]
+
+
+class EventTypes(Out):
+    items: Annotated[list[EventTypeOut], Envelope]
