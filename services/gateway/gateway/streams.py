@@ -54,6 +54,8 @@ class Stream:
 
     async def run(self, scope: Scope, gone: str) -> None:
         """Pass on what comes until it ends on either side. Raises Broken, TimeoutError."""
+        # the head does not wait for the first event
+        await self._send({"type": "http.response.body", "body": b"", "more_body": True})
         try:
             async for part in self._blocks(scope, gone):
                 scope[GO_ON]()
