@@ -1,4 +1,4 @@
-"""python -m tests.chaos [--minutes 10] [--seed N] [--log postgres|kafka] [--rate 120]
+"""python -m tests.chaos [--minutes 10] [--seed N] [--log postgres|kafka] [--rate 50]
 
 Ends with 1 on a violation. The histories stay in the folder it prints.
 """
@@ -35,7 +35,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--log", choices=["postgres", "kafka"], default="postgres")
-    parser.add_argument("--rate", type=float, default=120, help="transactions a second")
+    parser.add_argument("--rate", type=float, default=50, help="transactions a second")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "chaos")
     options = parser.parse_args()
     if options.log == "kafka" and (reason := broker.missing()):

@@ -101,11 +101,10 @@ def _bytes(seen, found, received):
         if "secret" in line:
             secrets[line["endpoint"]].add(line["secret"])
     verifiers = {key: [verifier(value) for value in values] for key, values in secrets.items()}
-    bodies, digests = {}, {}
+    bodies = {line["digest"]: line["body"].encode("latin-1") for line in received if "body" in line}
+    digests = {}
     for request in received:
         message_id, digest = request["id"], request["digest"]
-        if "body" in request:
-            bodies[digest] = request["body"].encode("latin-1")
         if digests.setdefault(message_id, digest) != digest:
             found.add("I7", f"{message_id} came with other bytes")
         if abs(request["at"] - int(request["timestamp"] or 0)) > TOLERANCE_S:

@@ -173,12 +173,11 @@ async def _connection(world, history, reader, writer):
                 "signature": headers.get("webhook-signature"),
                 "digest": hashlib.sha256(body).hexdigest(),
             }
-            # a signature is checked over the bytes themselves, kept once for each message
-            if _first_time("body", entry["id"]):
-                entry["body"] = body.decode("latin-1")
 
-            def note(status, entry=entry):
-                history.add(entry | {"status": status})
+            def note(status, entry=entry, body=body):
+                # a signature is checked over the bytes themselves, kept once for each message
+                more = {"body": body.decode("latin-1")} if _first_time("body", entry["id"]) else {}
+                history.add(entry | {"status": status} | more)
 
             now = behaviour if misbehave.exists() else "200"
             keep = await _answer(writer, now, name, entry["id"], note)
