@@ -106,6 +106,8 @@ class Story:
     async def begin(self):
         self.clinic = await self.world.organisation()
         self.pantry = await self.world.organisation("social-service")
+        first = await self.world.grant(self.clinic, self.pantry, ["coordination"])
+        self.grants[first] = "coordination"
 
     def shown(self, organisation):
         return {*CLASSES} if organisation == self.clinic else {*self.grants.values()}

@@ -71,7 +71,7 @@ def test_the_image_copies_folders_that_exist():
     sources = re.findall(
         r"^COPY (?!--from)(\S+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE
     )
-    assert len(sources) == 5
+    assert len(sources) == 6
     for source in sources:
         for service in SERVICES:
             assert (ROOT / source.replace("${SERVICE}", service)).exists(), source
