@@ -118,7 +118,8 @@ class Machine:
             return {"store_url": self.layout.documents.absolute().as_uri()}
         if part == NOTIFY:
             # partners of a sandbox receive on this machine
-            return {"allow_private_targets": "true"}
+            key = self.layout.secret("sealing-notify-svc")
+            return {"allow_private_targets": "true", "sealing_keys": key}
         return {}
 
 

@@ -42,6 +42,7 @@ _OWN: dict[str, dict[str, str]] = {
         "document_url": "http://document-svc:8000",
         "notify_url": "http://notify-svc:8000",
     },
+    "notify-svc": {"sealing_keys": "0" * 64},
     "document-svc": {
         "store_url": "s3://careloop-documents",
         "store_endpoint": "http://store:8333",

@@ -92,50 +92,57 @@ def _delete_after_ack(_):
     Relay._send = send
 
 
+async def _as_held(tx, claim):
+    from dataclasses import replace
+
+    from notify_svc.models import Delivery
+    from sqlalchemy import select, text
+
+    await tx.execute(
+        text("UPDATE delivery SET status = 'sending' WHERE id = :id"), {"id": claim.delivery_id}
+    )
+    token = await tx.scalar(select(Delivery.token).where(Delivery.id == claim.delivery_id))
+    if token is None:
+        token = claim.token
+        await tx.execute(
+            text("UPDATE delivery SET token = :token WHERE id = :id"),
+            {"token": token, "id": claim.delivery_id},
+        )
+    return replace(claim, token=token)
+
+
 def _token(_):
     from notify_svc.queries import claims
 
     held = claims.held
 
-    async def anyone(tx, claim):
-        from dataclasses import replace
-
-        from notify_svc.models import Delivery
-        from sqlalchemy import select, text
-
-        await tx.execute(
-            text("UPDATE delivery SET status = 'sending' WHERE id = :id"),
-            {"id": claim.delivery_id},
-        )
-        token = await tx.scalar(select(Delivery.token).where(Delivery.id == claim.delivery_id))
-        if token is None:
-            token = claim.token
-            await tx.execute(
-                text("UPDATE delivery SET token = :token WHERE id = :id"),
-                {"token": token, "id": claim.delivery_id},
-            )
-        return await held(tx, replace(claim, token=token))
+    async def anyone(tx, given):
+        return await held(tx, [await _as_held(tx, claim) for claim in given])
 
     claims.held = anyone
 
 
 def _write_ahead(_):
-    from notify_svc.actions import attempts
+    from notify_svc.actions import attempts, results
     from sqlalchemy import text
 
-    before, _, _ = attempts._WRITE_AHEAD.text.partition("INSERT INTO delivery_attempt")
-    attempts._WRITE_AHEAD = text(before + "SELECT 1 FROM sent")
-    settle = attempts.settle
+    before, written, after = attempts._WRITE_AHEAD.text.partition(", written AS (")
+    _, ending, rest = after.partition("FROM sent\n    )")
+    assert written and ending
+    attempts._WRITE_AHEAD = text(before + rest)
+    settle = results.settle
     late = text(
         "INSERT INTO delivery_attempt (id, delivery_id, number, started_at, outcome)"
         " VALUES (:id, :delivery, 1, clock_timestamp(), 'unknown')"
     )
 
-    async def settled(tx, claim, *more):
-        await tx.execute(late, {"id": claim.token, "delivery": claim.delivery_id})
-        return await settle(tx, claim, *more)
+    async def settled(tx, given, settings):
+        for result in given:
+            about = {"id": result.claim.token, "delivery": result.claim.delivery_id}
+            await tx.execute(late, about)
+        return await settle(tx, given, settings)
 
-    attempts.settle = settled
+    results.settle = settled
 
 
 def _stale_claim(_):

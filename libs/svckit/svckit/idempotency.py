@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import orjson
 from fastapi import Depends, Header, Request, Response
@@ -26,6 +26,15 @@ from svckit.tables import idempotency
 T = TypeVar("T")
 # a resource's version, or to who sees a part of it a digest of that part
 Tag = int | str
+
+
+class Keeper(Protocol):
+    """Keeps answers that hold secrets so that the database does not: `app.state.keeper`."""
+
+    def seal(self, secret: str, row: str) -> str: ...
+    def open(self, sealed: str, row: str) -> str: ...
+
+
 _KEY_LIMIT = 255
 # digits that fit the column, or 15 bytes of a digest
 _TAG = re.compile(r'"(?:(\d{1,9})|([\w-]{20}))"', re.ASCII)
@@ -117,9 +126,26 @@ class Command:
             await tx.execute(
                 update(idempotency)
                 .where(*self._where(caller, self._key))
-                .values(status=answer.status, headers=headers, body=answer.encoded())
+                .values(
+                    status=answer.status, headers=headers, body=self._kept(caller, answer.encoded())
+                )
             )
         return answer.response()
+
+    def _keeper(self) -> Keeper | None:
+        keeper: Keeper | None = getattr(self._request.app.state, "keeper", None)
+        return keeper
+
+    def _kept(self, caller: Caller, body: bytes) -> bytes:
+        keeper = self._keeper()
+        return keeper.seal(body.decode(), self._row(caller)).encode() if keeper else body
+
+    def _shown(self, caller: Caller, kept: bytes) -> bytes:
+        keeper = self._keeper()
+        return keeper.open(kept.decode(), self._row(caller)).encode() if keeper else kept
+
+    def _row(self, caller: Caller) -> str:
+        return f"answer {caller.client_id} {self._key}"
 
     def _where(self, caller: Caller, key: str) -> tuple[Any, ...]:
         return (
@@ -157,7 +183,8 @@ class Command:
             raise Invalid(
                 "This Idempotency-Key was used for another body.", code="idempotency-key-reused"
             )
-        return _response(row.status, {**row.headers, "Idempotency-Replayed": "true"}, row.body)
+        headers = {**row.headers, "Idempotency-Replayed": "true"}
+        return _response(row.status, headers, self._shown(caller, row.body))
 
 
 def _key(raw: str | None) -> str:

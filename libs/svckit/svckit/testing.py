@@ -104,7 +104,8 @@ def environment(package: str, url: str, **more: str) -> dict[str, str]:
         "issuer": "http://127.0.0.1:8080",
         "internal_jwks_url": "http://127.0.0.1:8080/.well-known/internal-jwks.json",
         "cursor_key": secrets.token_hex(32),
-        # what only one service has: a store of bytes, keys and upstreams
+        # what only one service has: a key of its own, a store of bytes, keys and upstreams
+        "sealing_keys": "0" * 64,
         "store_url": "file:///var/empty/careloop",
         "key_file": "/var/empty/careloop/keys.json",
         **{
@@ -208,6 +209,7 @@ class Issuer:
             "issuer": self.url,
             "internal_jwks_url": self.jwks_url,
             "cursor_key": "0" * 64,
+            "sealing_keys": "0" * 64,
             "pool_size": 4,
             **more,
         }

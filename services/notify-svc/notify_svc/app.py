@@ -17,6 +17,8 @@ from notify_svc.stream import Streams
 
 def _with_feed(app: FastAPI, running: Running) -> ASGIApp:
     settings: Settings = running.settings
+    # an answer may hold a webhook's secret
+    app.state.keeper = settings.sealer()
     feed = app.state.feed = Feed(running.db, running.rights, settings.feed_waiters)
     app.state.streams = Streams(feed, running.rights, settings, running.stop)
     return app

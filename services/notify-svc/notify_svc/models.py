@@ -1,9 +1,11 @@
 """Tables: what was told (message, feed), where it goes (endpoint, secret), and how it went."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -14,12 +16,13 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from svckit import db
 
 from notify_svc.domain.attempts import WINDOW, Outcome, Status
 from notify_svc.domain.filters import Wanted
+from notify_svc.domain.health import Breaker
 from notify_svc.domain.recovery import Progress
 from notify_svc.domain.standing import State, state_of
 from notify_svc.domain.verification import Verification
@@ -171,8 +174,27 @@ class Endpoint(Base):
     signature: Mapped[str] = mapped_column(Text)
     enabled: Mapped[bool]
     disabled_reason: Mapped[str | None] = mapped_column(Text)
+    # none, or fifo: a key's next message after its predecessor has ended
+    ordering: Mapped[str] = mapped_column(Text, server_default=text("'none'"))
+    # of several waiting messages of one subject only the newest is sent
+    coalesces: Mapped[bool] = mapped_column(server_default=text("false"))
+    # the pace its owner asked for, and up to when it has been used up
+    rate_per_s: Mapped[float | None] = mapped_column(Double)
+    paced_at: Mapped[datetime | None]
     # attempts that may be in flight at once: halves on timeouts, grows on success
     window: Mapped[int] = mapped_column(SmallInteger, default=WINDOW)
+    # open: nothing is sent until then; half-open: one probe is under way, until its lease ends
+    breaker: Mapped[str] = mapped_column(
+        Text, default=Breaker.CLOSED, server_default=text("'closed'")
+    )
+    breaker_until: Mapped[datetime | None]
+    breaker_failures: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
+    breaker_opened: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
+    # how long the last answers took, and whether that is a matter for the slow lane
+    recent_ms: Mapped[list[int]] = mapped_column(
+        ARRAY(Integer), default=list, server_default=text("'{}'")
+    )
+    slow: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     # distinct messages that failed since the last success
     failed_messages: Mapped[int] = mapped_column(Integer, default=0)
     last_success_at: Mapped[datetime | None]
@@ -191,6 +213,11 @@ class Endpoint(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
+    # what verifies the newest signature, where that is no secret (v1a)
+    public_key: Mapped[str | None] = mapped_column(Text)
+    # how it is reached: what may be shown, and what may not, under the key of the settings
+    transport: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    sealed: Mapped[str | None] = mapped_column(Text)
 
     @property
     def state(self) -> State:
@@ -215,7 +242,7 @@ class Endpoint(Base):
 
 
 class Secret(Base):
-    """A signing key of an endpoint; an old one stays in use until `not_after`."""
+    """A signing key of an endpoint, sealed; an old one stays in use until `not_after`."""
 
     __tablename__ = "webhook_secret"
     __table_args__ = (Index("ix_webhook_secret_endpoint", "endpoint_id"),)
@@ -242,6 +269,14 @@ class Delivery(Base):
             "next_at",
             postgresql_where=text("status IN ('pending', 'sending')"),
         ),
+        # what a key of an ordered endpoint waits for
+        Index(
+            "ix_delivery_order",
+            "endpoint_id",
+            "order_key",
+            "seq",
+            postgresql_where=text("status IN ('pending', 'sending')"),
+        ),
         Index("ix_delivery_sending", "endpoint_id", postgresql_where=text("status = 'sending'")),
         Index("ix_delivery_held", "endpoint_id", postgresql_where=text("status = 'held'")),
     )
@@ -252,8 +287,12 @@ class Delivery(Base):
     message_id: Mapped[str] = mapped_column(ForeignKey("message.id"), type_=db.Id)
     # classes that the endpoint's filter asked about: they are needed beside the message's own
     asked_classes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    # the case or referral: what an ordered endpoint would wait for
+    # the case, or the subject of no case: what an ordered endpoint waits for
     order_key: Mapped[str] = mapped_column(db.Id)
+    # in the order of fan-out, which is the order of commits
+    seq: Mapped[int | None] = mapped_column(
+        BigInteger, server_default=text("nextval('delivery_seq'::regclass)")
+    )
     status: Mapped[Status]
     reason: Mapped[str | None] = mapped_column(Text)
     # failed attempts so far, as the schedule counts them

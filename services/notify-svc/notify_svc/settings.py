@@ -1,13 +1,21 @@
 """Settings of notify-svc: `NOTIFY_<FIELD>`."""
 
-from typing import ClassVar
+from pathlib import Path
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 from svckit.settings import ServiceSettings
 
 from notify_svc.domain.schedule import KEEP_DAYS, SCHEDULE_S, VERIFY_SCHEDULE_S
+from notify_svc.domain.sealing import Sealer, key_of
 from notify_svc.domain.targets import TargetRule
+
+
+def _keys_of(text: SecretStr) -> SecretStr:
+    for key in text.get_secret_value().split(","):
+        key_of(key.strip())
+    return text
 
 
 class Settings(ServiceSettings):
@@ -15,10 +23,18 @@ class Settings(ServiceSettings):
         frozen=True, extra="ignore", env_prefix="NOTIFY_"
     )
 
+    # 256 bits in hexadecimal; they seal what is stored of partners' secrets. To replace the key put
+    # the new one first, a comma between, and run `reseal`; lost, no webhook can be signed any more
+    sealing_keys: Annotated[SecretStr, AfterValidator(_keys_of)]
     # the sandbox only: webhooks may go to http, to loopback and private addresses, to any port
     allow_private_targets: bool = False
     # ports that a webhook URL may name
     target_ports: frozenset[int] = frozenset({443, 8443})
+    # certificates (PEM) that partners' servers may be issued under, beside the system's own
+    ca_file: Path | None = None
+    # http://host:port that webhooks leave by; its own faults are not charged to endpoints. It
+    # resolves names itself: have it refuse private addresses too
+    egress_proxy: str | None = None
     # seconds before each attempt; once spent, the delivery is exhausted
     schedule_s: tuple[float, ...] = SCHEDULE_S
     # seconds before a new receiver is asked whose it is, and asked again; once spent, disabled
@@ -30,6 +46,9 @@ class Settings(ServiceSettings):
     lease_margin_s: float = Field(default=15, gt=0)
     # requests in flight in one process, of which slow endpoints may take a quarter
     deliver_concurrency: int = Field(default=64, ge=4)
+    # failures in a row (no answer, 5xx, 429) that open an endpoint's breaker; the pauses until a
+    # probe follow the schedule, to five minutes
+    breaker_opens_after: int = Field(default=5, ge=1)
     # an endpoint without any success for this long, and ten failed messages, is disabled
     disable_after_s: float = Field(default=72 * 3600, gt=0)
     # how long the old secret still signs after a rotation
@@ -53,6 +72,10 @@ class Settings(ServiceSettings):
     feed_stream_s: float = Field(default=300, gt=0)
     # from a change of rights until it is told what ended by it: what belongs together arrives
     access_settle_s: float = Field(default=1, ge=0)
+
+    def sealer(self) -> Sealer:
+        keys = self.sealing_keys.get_secret_value().split(",")
+        return Sealer([key_of(key.strip()) for key in keys])
 
     def targets(self) -> TargetRule:
         return TargetRule(self.allow_private_targets, self.target_ports)

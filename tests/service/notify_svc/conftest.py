@@ -35,6 +35,10 @@ PURPOSE = {"clinic": "TREAT", "social-service": "COC", "payer": "HOPERAT", "coor
 QUICK = (0.0, 0.01, 0.01)
 
 
+def match(version):
+    return {"If-Match": f'"{version}"'}
+
+
 def key():
     return {"Idempotency-Key": new_id("key")}
 

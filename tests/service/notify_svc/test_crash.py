@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from notify_svc.actions import attempts
+from notify_svc.actions import attempts, results
 from notify_svc.domain.attempts import Answer
 
 
@@ -24,7 +24,10 @@ async def claimed(world):
 
 async def settle(world, claim, answer):
     async with world.db.begin() as tx:
-        return await attempts.settle(tx, claim, answer, world.settings, 0.5)
+        [found] = await results.settle(
+            tx, [results.Result(claim, answer, 0.01, 0.5)], world.settings
+        )
+        return found
 
 
 async def lease_ends(world):

@@ -22,7 +22,7 @@ from careloop.ports import free_port
 EVENTS = events_dir()
 WITHIN_S = 60
 KILLS = 3
-WINDOW = 4
+WINDOW = 16  # at most, for an endpoint that answers
 
 
 class Service:
@@ -132,6 +132,13 @@ class Clinic:
             assert answer.status_code == 200, answer.text
             return answer.json()["items"]
 
+    async def lost_attempts(self):
+        """How many attempts had a sender that did not live to see the answer."""
+        async with self.http() as client:
+            paths = [f"/v1/deliveries/{one['id']}" for one in await self.deliveries()]
+            shown = [(await client.get(path)).json()["attempts"] for path in paths]
+        return sum(each["outcome"] == "unknown" for attempts in shown for each in attempts)
+
 
 @pytest.fixture
 async def service(databases, issuer):
@@ -218,7 +225,8 @@ async def test_killed_again_and_again_it_loses_nothing_and_repeats_only_what_was
     await until(all_delivered)
     assert await clinic.feed() == recorded
     assert set(ids_at(receiver)) == set(recorded)
-    assert len(receiver.got) - len(recorded) <= KILLS * WINDOW
+    lost = await clinic.lost_attempts()
+    assert len(receiver.got) - len(recorded) <= lost <= KILLS * WINDOW
 
 
 async def test_asked_to_stop_it_ends_in_time_with_nothing_in_flight(service, clinic, receiver):

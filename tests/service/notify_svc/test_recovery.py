@@ -90,20 +90,21 @@ async def test_a_partner_that_was_away_for_a_day_replays_by_feed_and_by_recover(
     last = (await read(world, partner))[-1]["seq"]
     left = now()
     receiver.will_answer(*[(500, {})] * 9 * len(QUICK))
+    patient = {"breaker_opens_after": 1000}
     away = [await world.happened("case.changed", clinic) for _ in range(6)]
-    await world.deliver()
+    await world.deliver(**patient)
     hidden = new_id("per"), new_id("cas")
     world_person, world_case = world.person, world.case
     world.person, world.case = hidden
     other = await world.grant(clinic, partner, ["coordination"])
     secret = [await world.happened("case.changed", clinic) for _ in range(3)]
-    await world.deliver()
+    await world.deliver(**patient)
     await world.end(other)
     world.person, world.case = world_person, world_case
     # of the last it knows nothing yet: they have failed once and wait to be tried again
     receiver.will_answer(*[(500, {})] * 6)
     later = [await world.happened("need.identified", clinic) for _ in range(6)]
-    async with world.sender(schedule_s=(0.0, 60.0)) as loop:
+    async with world.sender(schedule_s=(0.0, 60.0), **patient) as loop:
         for _ in later:
             await loop.step()
             await loop.idle()

@@ -29,7 +29,7 @@ standings = st.builds(
     step=st.integers(0, 20),
     enabled=st.booleans(),
     expired=st.booleans(),
-    window=st.integers(1, 4),
+    window=st.integers(1, 16),
 )
 
 
@@ -84,15 +84,29 @@ def test_timeouts_halve_the_window_and_successes_open_it_again():
     assert judged(Answer(200), Standing(0, True, False, slow.window)).window == 3
 
 
+def test_above_its_first_size_a_window_grows_by_one_in_a_round_of_it():
+    at = Standing(0, True, False, 8)
+    grown = [judge(Answer(200), at, SCHEDULE_S, chance / 80).window for chance in range(80)]
+    assert (grown.count(9), grown.count(8)) == (10, 70)
+    assert judge(Answer(200), Standing(0, True, False, 16), SCHEDULE_S, 0).window == 16
+
+
+@pytest.mark.parametrize("error", ["egress-proxy", "secret-unavailable"])
+def test_a_fault_of_ours_is_charged_to_nobody(error):
+    verdict = judged(Answer(error=error))
+    assert (verdict.outcome, verdict.status, verdict.step) == (Outcome.DEFERRED, Status.PENDING, 0)
+    assert 5 <= verdict.wait_s <= 10
+
+
 @given(answers, standings)
 def test_only_a_2xx_ever_delivers(answer, at):
     assert (judged(answer, at).status is Status.DELIVERED) == answer.is_success
 
 
 @given(answers, standings)
-def test_a_window_stays_between_one_and_four_and_steps_never_fall(answer, at):
+def test_a_window_stays_between_one_and_sixteen_and_steps_never_fall(answer, at):
     verdict = judged(answer, at)
-    assert 1 <= verdict.window <= 4
+    assert 1 <= verdict.window <= 16
     assert at.step <= verdict.step <= at.step + 1
 
 

@@ -7,8 +7,9 @@ import socket
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
-from notify_svc.deliver.post import Poster, headers_of
+from notify_svc.deliver.post import Poster, Way, headers_of
 from notify_svc.domain.attempts import Answer
+from notify_svc.domain.transport import Hidden, Shown
 from notify_svc.queries.claims import Claim
 from notify_svc.settings import Settings
 from svckit.clock import now
@@ -45,6 +46,7 @@ def settings(**more):
         "issuer": "http://x",
         "internal_jwks_url": "http://x",
         "cursor_key": "0" * 64,
+        "sealing_keys": "0" * 64,
     }
     return Settings(**{**base, "total_timeout_s": 1, "connect_timeout_s": 0.5, **more})
 
@@ -201,7 +203,10 @@ async def test_the_time_is_bounded_when_nothing_comes():
 
 
 def test_headers_name_the_event_and_the_time_of_the_attempt():
-    found = headers_of(claim("http://x/"), 1614265330, "00-" + "1" * 32 + "-" + "2" * 16 + "-01")
+    way = Way(["whsec_" + "A" * 32], Shown(headers=("x-key",)), Hidden({"x-key": "k"}))
+    parent = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
+    found = headers_of(claim("http://x/"), way, 1614265330, parent)
     assert (found["webhook-id"], found["webhook-timestamp"]) == ("evt_1", "1614265330")
     assert found["traceparent"].startswith("00-1111")
-    assert "traceparent" not in headers_of(claim("http://x/"), 1, "")
+    assert found["x-key"] == "k"
+    assert "traceparent" not in headers_of(claim("http://x/"), way, 1, "")

@@ -1,37 +1,30 @@
-"""What the deliver loop does to the database: claim ahead, settle by token, sweep what is stuck."""
+"""What the deliver loop does to the database: claim ahead, and sweep what is stuck."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
+from typing import Any, Protocol
 
 from sharing.model import Organisation
 from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from svckit.clock import now
 from svckit.ids import new_id
 
 from notify_svc import events
-from notify_svc.actions import standing
-from notify_svc.actions.fanout import DISABLED
+from notify_svc.actions import order
 from notify_svc.actions.standing import cancel_removed, hold, release
-from notify_svc.domain.attempts import (
-    ENDED,
-    Answer,
-    Outcome,
-    Standing,
-    Status,
-    Verdict,
-    judge,
-)
+from notify_svc.domain.attempts import NO_LONGER_VISIBLE, SUPERSEDED, TOO_OLD, Status
 from notify_svc.domain.readers import default_purpose
-from notify_svc.models import Attempt, Delivery, Endpoint
+from notify_svc.models import Delivery
 from notify_svc.queries import claims
-from notify_svc.queries.claims import Claim, Due
+from notify_svc.queries.claims import Claim, Due, Ready, Superseded, Telling
 from notify_svc.settings import Settings
 
-NO_LONGER_VISIBLE = "no-longer-visible"
-
+# One statement: who may send what from now on, the pace it uses up, the probe of a breaker that is
+# not closed, the attempts ahead of their requests, and all that the requests need.
 _WRITE_AHEAD = text(
     """
     WITH taken AS (
@@ -41,13 +34,31 @@ _WRITE_AHEAD = text(
         SET status = 'sending', attempts = d.attempts + 1, token = t.token,
             next_at = clock_timestamp() + make_interval(secs => :lease_s)
         FROM taken t WHERE d.id = t.id
-        RETURNING d.id, d.attempts, d.token, d.endpoint_id
+        RETURNING d.id, d.attempts, d.token, d.endpoint_id, d.message_id, d.traceparent
     ), turned AS (
-        UPDATE webhook_endpoint SET claimed_at = clock_timestamp()
-        WHERE id IN (SELECT endpoint_id FROM sent)
+        UPDATE webhook_endpoint e
+        SET claimed_at = clock_timestamp(),
+            paced_at = CASE WHEN e.rate_per_s IS NOT NULL THEN
+                greatest(e.paced_at, now()) + make_interval(secs => n.many / e.rate_per_s) END,
+            breaker = CASE WHEN e.breaker = 'closed' THEN 'closed' ELSE 'half-open' END,
+            breaker_until = CASE WHEN e.breaker <> 'closed' THEN
+                clock_timestamp() + make_interval(secs => :lease_s) END
+        FROM (SELECT endpoint_id, count(*) AS many FROM sent GROUP BY endpoint_id) n
+        WHERE e.id = n.endpoint_id
+    ), written AS (
+        INSERT INTO delivery_attempt (id, delivery_id, number, started_at, outcome)
+        SELECT token, id, attempts, clock_timestamp(), 'unknown' FROM sent
     )
-    INSERT INTO delivery_attempt (id, delivery_id, number, started_at, outcome)
-    SELECT token, id, attempts, clock_timestamp(), 'unknown' FROM sent
+    SELECT s.token, s.id AS delivery_id, e.id AS endpoint_id, m.id AS message_id, e.url, m.body,
+           ARRAY(SELECT k.value FROM webhook_secret k
+                 WHERE k.endpoint_id = e.id AND (k.not_after IS NULL OR k.not_after > now())
+                 ORDER BY k.id DESC) AS secrets,
+           s.traceparent, e.transport, e.sealed, e.organisation_id, coalesce(o.kind, '') AS kind,
+           m.custodian_id, m.person_id, m.classes, clock_timestamp() AS at
+    FROM sent s
+    JOIN webhook_endpoint e ON e.id = s.endpoint_id
+    JOIN message m ON m.id = s.message_id
+    LEFT JOIN sharing_organisation o ON o.id = e.organisation_id
     """
 )
 
@@ -61,134 +72,126 @@ class Claimed:
     at: datetime
 
 
+class _Decidable(Protocol):
+    @property
+    def organisation_id(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+
+
 async def claim(tx: AsyncSession, settings: Settings, *, healthy: int, slow: int) -> Claimed | None:
-    """Take what is due: decide once more, cancel what may not be told, write the attempts ahead.
+    """Take what is due: decide once more, end what may not be told, write the attempts ahead.
 
     After this commits, each attempt reads `unknown` until its result is written; when none comes,
-    the delivery is due again at the end of the lease.
+    the delivery is due again at the end of the lease. None: nothing is due.
     """
-    due = await claims.due(tx, healthy=healthy, slow=slow)
-    if not due:
+    ready = await claims.ready(tx, healthy=healthy, slow=slow)
+    if not ready:
         return None
-    may = await _decide(tx, due)
-    await _cancel(tx, [item.delivery_id for item in due if item.delivery_id not in may])
-    taken = [(new_id("att"), item) for item in due if item.delivery_id in may]
-    tokens = [token for token, _ in taken]
-    if taken:
-        await _write_ahead(tx, taken, settings.lease_s)
-        await _disclose(tx, tokens)
-    return Claimed(
-        claims=await claims.claims_of(tx, tokens) if tokens else [],
-        slow=frozenset(token for token, item in taken if item.is_slow),
-        at=await claims.database_now(tx),
-    )
+    await _supersede(tx, ready)
+    parked = await order.park(tx, [each.endpoint_id for each in ready if each.is_ordered])
+    due = await claims.due(tx, [each.endpoint_id for each in ready], healthy=healthy, slow=slow)
+    may = await _decide(tx, [(item, item.delivery_id) for item in due])
+    hidden = [item for item in due if item.delivery_id not in may]
+    too_old = [item for item in due if item.delivery_id in may and item.is_too_old]
+    await _end(tx, hidden, Status.CANCELLED, NO_LONGER_VISIBLE)
+    await _end(tx, too_old, Status.EXPIRED, TOO_OLD)
+    taken = [
+        (new_id("att"), item) for item in due if item.delivery_id in may and not item.is_too_old
+    ]
+    if not taken:
+        return Claimed([], frozenset(), now()) if due or parked else None
+    return await _write_ahead(tx, taken, settings.lease_s)
 
 
-async def _decide(tx: AsyncSession, due: Sequence[Due]) -> set[str]:
+async def _decide(tx: AsyncSession, items: Iterable[tuple[_Decidable, str]]) -> set[str]:
     """One statement for each organisation that has something due."""
     by_reader: dict[Organisation, list[str]] = defaultdict(list)
-    for item in due:
+    for item, delivery_id in items:
         reader = Organisation(item.organisation_id, item.kind, default_purpose(item.kind))
-        by_reader[reader].append(item.delivery_id)
+        by_reader[reader].append(delivery_id)
     may: set[str] = set()
     for reader, ids in by_reader.items():
         may |= await claims.visible_among(tx, reader, ids)
     return may
 
 
-async def _cancel(tx: AsyncSession, ids: list[str]) -> None:
-    if ids:
-        await tx.execute(
-            update(Delivery)
-            .where(Delivery.id.in_(ids))
-            .values(
-                status=Status.CANCELLED,
-                reason=NO_LONGER_VISIBLE,
-                token=None,
-                ended_at=func.now(),
-            )
-        )
+async def _supersede(tx: AsyncSession, ready: Sequence[Ready]) -> None:
+    """End what a newer message of the same subject makes needless, if that one may be told."""
+    coalescing = [each.endpoint_id for each in ready if each.coalesces]
+    found = await claims.superseded(tx, coalescing) if coalescing else []
+    newest = {item.newest_id: item for item in found}
+    may = await _decide(tx, [(item, newest_id) for newest_id, item in newest.items()])
+    needless = [item for item in found if item.newest_id in may]
+    await _end(tx, needless, Status.CANCELLED, SUPERSEDED)
 
 
-async def _write_ahead(tx: AsyncSession, taken: Sequence[tuple[str, Due]], lease_s: float) -> None:
+async def _end(
+    tx: AsyncSession, items: Sequence[Due | Superseded], status: Status, reason: str
+) -> None:
+    if not items:
+        return
+    await tx.execute(
+        update(Delivery)
+        .where(Delivery.id.in_([item.delivery_id for item in items]))
+        .values(status=status, reason=reason, token=None, ended_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
+    await order.bring_back(tx, [(item.endpoint_id, item.order_key) for item in items])
+
+
+async def _write_ahead(
+    tx: AsyncSession, taken: Sequence[tuple[str, Due]], lease_s: float
+) -> Claimed:
     given = {
         "tokens": [token for token, _ in taken],
         "ids": [item.delivery_id for _, item in taken],
         "lease_s": lease_s,
     }
-    await tx.execute(_WRITE_AHEAD, given)
+    rows = (await tx.execute(_WRITE_AHEAD, given)).all()
+    await _disclose(tx, [_telling(row) for row in rows if row.custodian_id != row.organisation_id])
+    return Claimed(
+        claims=[_claim(row) for row in rows],
+        slow=frozenset(token for token, item in taken if item.is_slow),
+        at=rows[0].at,
+    )
 
 
-async def _disclose(tx: AsyncSession, tokens: Sequence[str]) -> None:
+def _claim(row: Any) -> Claim:
+    return Claim(
+        token=row.token,
+        delivery_id=row.delivery_id,
+        endpoint_id=row.endpoint_id,
+        message_id=row.message_id,
+        url=row.url,
+        body=bytes(row.body),
+        secrets=tuple(row.secrets),
+        traceparent=row.traceparent,
+        transport=row.transport,
+        sealed=row.sealed,
+    )
+
+
+def _telling(row: Any) -> Telling:
+    return Telling(
+        token=row.token,
+        delivery_id=row.delivery_id,
+        endpoint_id=row.endpoint_id,
+        organisation_id=row.organisation_id,
+        kind=row.kind,
+        custodian_id=row.custodian_id,
+        person_id=row.person_id,
+        classes=row.classes,
+    )
+
+
+async def _disclose(tx: AsyncSession, told: list[Telling]) -> None:
     """Tell the ledger what these attempts tell of whom, in the commit that lets them be sent."""
-    told = await claims.tellings(tx, tokens)
+    told.sort(key=lambda each: (each.custodian_id, each.token))
     for custodian_id, group in groupby(told, key=lambda each: each.custodian_id):
         items = list(group)
         for start in range(0, len(items), events.TELLINGS):
             await events.disclosed(tx, custodian_id, items[start : start + events.TELLINGS])
-
-
-async def settle(
-    tx: AsyncSession, claim: Claim, answer: Answer, settings: Settings, chance: float
-) -> Verdict | None:
-    """Write what came of an attempt.
-
-    The attempt always learns it; the delivery only while it is still this claim's. None otherwise:
-    the lease ran out and someone else has it.
-    """
-    held = await claims.held(tx, claim)
-    at = await claims.database_now(tx)
-    verdict = None
-    if held is not None:
-        endpoint = held.endpoint
-        standing = Standing(
-            step=held.delivery.step,
-            enabled=endpoint.enabled,
-            expired=held.expires_at <= at,
-            window=endpoint.window,
-        )
-        verdict = judge(answer, standing, settings.schedule_s, chance)
-        _move(held.delivery, verdict, at)
-        await tx.flush()
-        await _learn(tx, endpoint, verdict, at)
-    await tx.execute(
-        update(Attempt)
-        .where(Attempt.id == claim.token)
-        .values(
-            ended_at=at,
-            outcome=_outcome(answer, verdict),
-            response_status=answer.status,
-            error=answer.error,
-        )
-    )
-    return verdict
-
-
-def _outcome(answer: Answer, verdict: Verdict | None) -> Outcome:
-    if verdict is not None:
-        return verdict.outcome
-    return Outcome.DELIVERED if answer.is_success else Outcome.FAILED
-
-
-def _move(delivery: Delivery, verdict: Verdict, at: datetime) -> None:
-    delivery.status, delivery.step, delivery.token = verdict.status, verdict.step, None
-    delivery.reason = DISABLED if verdict.status is Status.HELD else verdict.reason
-    delivery.next_at = at + timedelta(seconds=verdict.wait_s)
-    delivery.ended_at = at if verdict.status in ENDED else None
-
-
-async def _learn(tx: AsyncSession, endpoint: Endpoint, verdict: Verdict, at: datetime) -> None:
-    """Let the endpoint's window, and whether it is enabled at all, follow from what it answered."""
-    endpoint.window = verdict.window
-    if verdict.outcome is Outcome.DELIVERED:
-        endpoint.failed_messages, endpoint.last_success_at = 0, at
-        endpoint.warned_percent = 0
-    elif verdict.outcome is Outcome.FAILED and verdict.step == 1:
-        endpoint.failed_messages += 1
-    if endpoint.enabled and verdict.disable:
-        await standing.disable(tx, endpoint, verdict.disable, at)
-    if endpoint.deleted_at is not None:
-        await cancel_removed(tx, [endpoint.id])
 
 
 async def sweep(tx: AsyncSession) -> None:

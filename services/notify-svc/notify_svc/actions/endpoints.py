@@ -1,6 +1,6 @@
 """Webhook endpoints: register, change, verify, remove, rotate_secret, ping. Own organisation only."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import delete, update
@@ -14,7 +14,9 @@ from svckit.telemetry import traceparent
 
 from notify_svc.actions import notices, standing
 from notify_svc.actions.fanout import queue
+from notify_svc.actions.order import unpark
 from notify_svc.actions.standing import cancel_removed
+from notify_svc.actions.transport import reach, recheck, require_same_origin
 from notify_svc.domain import signing
 from notify_svc.domain.attempts import EndpointDisabled, TooManyEndpoints
 from notify_svc.domain.kinds import PING, normalise
@@ -38,7 +40,7 @@ class WithSecret(NamedTuple):
 async def register(
     tx: AsyncSession, caller: Caller, body: EndpointIn, settings: Settings
 ) -> WithSecret:
-    """Raises TargetRefused, TooManyEndpoints."""
+    """Raises TargetRefused, TransportRefused, TooManyEndpoints."""
     check(body.url, settings.targets())
     if await endpoints.count(tx, caller) >= settings.endpoints_per_organisation:
         raise TooManyEndpoints("The organisation has as many endpoints as it may have.")
@@ -52,19 +54,35 @@ async def register(
         kinds=normalise(body.event_types),
         **body.filters.model_dump(),
         signature=body.signature,
+        ordering=body.ordering,
+        coalesces=body.coalesce,
+        rate_per_s=body.rate_per_s,
         enabled=False,
         disabled_reason=standing.BY_OWNER,
         created_at=at,
         updated_at=at,
     )
-    secret = signing.fresh(endpoint.signature)
+    reach(endpoint, body.transport, settings)
+    secret = _fresh(endpoint)
     tx.add(endpoint)
     await tx.flush()
-    tx.add(Secret(endpoint_id=endpoint.id, value=secret, created_at=at))
+    tx.add(_sealed(endpoint, secret, settings, at))
     if body.enabled:
         await standing.ask(tx, endpoint, await database_now(tx))
     await _audit(tx, caller, "register", endpoint)
     return WithSecret(endpoint, secret)
+
+
+def _fresh(endpoint: Endpoint) -> str:
+    """Return a new secret; what verifies it stays with the endpoint where that is none."""
+    secret = signing.fresh(endpoint.signature)
+    endpoint.public_key = signing.public_of(secret)
+    return secret
+
+
+def _sealed(endpoint: Endpoint, secret: str, settings: Settings, at: datetime) -> Secret:
+    value = settings.sealer().seal(secret, endpoint.id)
+    return Secret(endpoint_id=endpoint.id, value=value, created_at=at)
 
 
 async def change(
@@ -76,20 +94,20 @@ async def change(
     settings: Settings,
     expected: int,
 ) -> Endpoint:
-    """Raises NotFound, PreconditionFailed, TargetRefused."""
+    """Raises NotFound, PreconditionFailed, TargetRefused, TransportRefused."""
     endpoint = await endpoints.get_for_update(tx, caller, endpoint_id)
     check_version(endpoint.version, expected)
     moves = body.url is not None and body.url != endpoint.url
     if body.url is not None:
         check(body.url, settings.targets())
+        if "transport" not in body.model_fields_set:
+            require_same_origin(endpoint, body.url)
         endpoint.url = body.url
-    if body.description is not None:
-        endpoint.description = body.description
-    if body.event_types is not None:
-        endpoint.kinds = normalise(body.event_types)
-    if body.filters is not None:
-        for name, values in body.filters.model_dump().items():
-            setattr(endpoint, name, values)
+    _tell_of(endpoint, body)
+    await _pace(tx, endpoint, body)
+    if "transport" in body.model_fields_set:
+        reach(endpoint, body.transport, settings)
+    recheck(endpoint)
     if moves:
         endpoint.verified_at = None
     if moves or body.enabled is not None:
@@ -126,6 +144,26 @@ async def verify(tx: AsyncSession, caller: Caller, endpoint_id: str) -> Endpoint
     return endpoint
 
 
+def _tell_of(endpoint: Endpoint, body: EndpointPatch) -> None:
+    if body.description is not None:
+        endpoint.description = body.description
+    if body.event_types is not None:
+        endpoint.kinds = normalise(body.event_types)
+    if body.filters is not None:
+        for name, values in body.filters.model_dump().items():
+            setattr(endpoint, name, values)
+
+
+async def _pace(tx: AsyncSession, endpoint: Endpoint, body: EndpointPatch) -> None:
+    if "rate_per_s" in body.model_fields_set:
+        endpoint.rate_per_s, endpoint.paced_at = body.rate_per_s, None
+    if body.coalesce is not None:
+        endpoint.coalesces = body.coalesce
+    if body.ordering is not None and body.ordering != endpoint.ordering:
+        endpoint.ordering = body.ordering
+        await unpark(tx, endpoint.id)
+
+
 async def remove(tx: AsyncSession, caller: Caller, endpoint_id: str, expected: int) -> None:
     """Forget the endpoint and its secrets; what waited is cancelled, the log of it stays.
 
@@ -158,8 +196,8 @@ async def rotate_secret(
         .where(Secret.endpoint_id == endpoint.id, Secret.not_after.is_(None))
         .values(not_after=at + timedelta(seconds=settings.rotation_overlap_s))
     )
-    secret = signing.fresh(endpoint.signature)
-    tx.add(Secret(endpoint_id=endpoint.id, value=secret, created_at=at))
+    secret = _fresh(endpoint)
+    tx.add(_sealed(endpoint, secret, settings, at))
     _touch(endpoint)
     await tx.flush()
     await _audit(tx, caller, "rotate-secret", endpoint)

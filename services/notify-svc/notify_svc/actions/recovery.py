@@ -14,7 +14,7 @@ from svckit.telemetry import traceparent
 from notify_svc.actions import hints
 from notify_svc.actions.fanout import queue
 from notify_svc.actions.hints import About
-from notify_svc.domain.attempts import EndpointDisabled, Status
+from notify_svc.domain.attempts import IN_TURN, EndpointDisabled, Status
 from notify_svc.domain.feeds import FeedPositionExpired
 from notify_svc.domain.recovery import PeriodRefused, Progress, RecoveryRunning
 from notify_svc.domain.schedule import KEEP_DAYS
@@ -27,13 +27,14 @@ from notify_svc.schemas.recoveries import RecoverIn
 
 _AT_ONCE = 20
 _WINDOW = 100
-TURN = "waits-for-recovery"
-# What waits for a further attempt would overtake those before it: it now waits for its turn.
+# What waits for a further attempt would overtake those before it: it now waits for its turn. What is
+# sent in order anyhow keeps to that.
 _PARK = text(
     """
     UPDATE delivery d SET next_at = now() + make_interval(days => :days), reason = :reason
     FROM recovery r JOIN feed_item i
       ON i.organisation_id = r.organisation_id AND i.seq > r.seq AND i.seq <= r.last_seq
+    JOIN webhook_endpoint e ON e.id = r.endpoint_id AND e.ordering <> 'fifo'
     WHERE r.endpoint_id = ANY(:endpoints) AND r.progress = 'running'
       AND d.message_id = i.message_id AND d.endpoint_id = r.endpoint_id AND d.status = 'pending'
     """
@@ -97,7 +98,7 @@ async def _new(
 
 async def park(tx: AsyncSession, endpoint_ids: list[str]) -> None:
     """Let what is still to come in these endpoints' recoveries wait for its turn."""
-    given = {"endpoints": endpoint_ids, "reason": TURN, "days": KEEP_DAYS}
+    given = {"endpoints": endpoint_ids, "reason": IN_TURN, "days": KEEP_DAYS}
     await tx.execute(_PARK, given)
 
 
@@ -141,7 +142,7 @@ async def cancel(tx: AsyncSession, caller: Caller, endpoint_id: str, recovery_id
 async def _finish(tx: AsyncSession, recovery: Recovery, progress: Progress) -> None:
     recovery.progress, recovery.ended_at = progress, await database_now(tx)
     await tx.flush()
-    await tx.execute(_LET_GO, {"endpoint": recovery.endpoint_id, "reason": TURN})
+    await tx.execute(_LET_GO, {"endpoint": recovery.endpoint_id, "reason": IN_TURN})
     hints.wake_after_commit(tx)
 
 

@@ -3,6 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from notify_svc.actions import order
 from notify_svc.domain.schedule import KEEP_DAYS
 from notify_svc.queries import audience
 from notify_svc.settings import Settings
@@ -15,10 +16,12 @@ _EXPIRE = text(
     UPDATE delivery
     SET status = 'expired', reason = 'expired', token = NULL, ended_at = clock_timestamp()
     WHERE id IN (
-        SELECT d.id FROM delivery d JOIN message m ON m.id = d.message_id
+        SELECT d.id FROM delivery d
+        JOIN message m ON m.id = d.message_id JOIN webhook_endpoint e ON e.id = d.endpoint_id
         WHERE d.status IN ('pending', 'held')
           AND m.expires_at <= now() + make_interval(secs => :early_s)
-        LIMIT :batch FOR UPDATE OF d SKIP LOCKED)
+        LIMIT :batch FOR UPDATE OF d SKIP LOCKED FOR NO KEY UPDATE OF e SKIP LOCKED)
+    RETURNING endpoint_id, order_key
     """
 )
 # by the day a message was kept, and by the day it was told last: then numbers leave in their order
@@ -70,7 +73,8 @@ _DAY_S = 86_400.0
 async def expire(tx: AsyncSession, settings: Settings) -> None:
     """Let what waits and is too old to be sent end as expired; remove old recoveries."""
     early_s = max(KEEP_DAYS - settings.keep_days, 0) * _DAY_S
-    await tx.execute(_EXPIRE, {"early_s": early_s, "batch": settings.forget_batch})
+    ended = await tx.execute(_EXPIRE, {"early_s": early_s, "batch": settings.forget_batch})
+    await order.bring_back(tx, [(row.endpoint_id, row.order_key) for row in ended])
     await tx.execute(_RECOVERIES, {"keep_s": settings.keep_days * _DAY_S})
 
 

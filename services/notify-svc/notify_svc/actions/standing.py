@@ -13,6 +13,7 @@ from notify_svc.actions.fanout import DISABLED
 from notify_svc.actions.hints import About
 from notify_svc.domain import kinds
 from notify_svc.domain.attempts import TOO_OLD, Status
+from notify_svc.domain.health import Breaker
 from notify_svc.domain.standing import LEVELS, failing_percent
 from notify_svc.models import Delivery, Endpoint
 from notify_svc.queries import standing as queries
@@ -33,6 +34,8 @@ async def enable(tx: AsyncSession, endpoint: Endpoint, at: datetime) -> None:
     endpoint.enabled, endpoint.disabled_reason = True, None
     endpoint.enabled_at, endpoint.last_success_at = at, None
     endpoint.failed_messages = endpoint.warned_percent = 0
+    endpoint.breaker, endpoint.breaker_until = Breaker.CLOSED, None
+    endpoint.breaker_failures = endpoint.breaker_opened = 0
     _ask_no_more(endpoint)
     await tx.flush()
     await release(tx, [endpoint.id])

@@ -48,6 +48,8 @@ def _challenge(asked: Asked, at: datetime) -> Challenge:
         body=events.challenge(endpoint.id, endpoint.version, at, challenge),
         secrets=asked.secrets,
         traceparent="",
+        transport=endpoint.transport,
+        sealed=endpoint.sealed,
     )
     forged = replace(
         genuine,

@@ -1,10 +1,12 @@
 """The scheduler: asks for what is due as long as there is room, and sends each attempt in a task.
 
-Two lanes. Endpoints that time out share a quarter of the room, so that the others always find some.
+What has been answered meanwhile is written in the same commit that claims the next. Two lanes:
+endpoints that do not keep up share a quarter of the room, so that the others always find some.
 """
 
 import asyncio
 import random
+from dataclasses import dataclass
 from time import monotonic
 
 import structlog
@@ -14,20 +16,26 @@ from svckit.failpoints import failpoint
 from svckit.rights import Rights
 from svckit.service import Running
 
-from notify_svc.actions import attempts, hints
+from notify_svc.actions import attempts, hints, results
+from notify_svc.actions.attempts import Claimed
+from notify_svc.actions.results import Result
 from notify_svc.deliver.post import Poster
-from notify_svc.domain.attempts import Answer
+from notify_svc.domain.attempts import Verdict
 from notify_svc.queries.claims import Claim
 from notify_svc.settings import Settings
 
 _IDLE_S = (0.02, 0.4)  # doubling from the first to the second while nothing is due
 _DRAIN_S = 8  # what is still in flight then reads `unknown` and is sent again after its lease
-_SETTLE_S = (0.1, 0.5, 2.0, 5.0)
+_AGAIN_S = 1.0
+_TRIES = 6  # after that the lease decides what the result could not
 _jitter = random.SystemRandom()
 _log = structlog.get_logger("deliver")
 _attempts = Counter("careloop_webhook_attempts_total", "Attempts by outcome", ["outcome"])
 _seconds = Histogram(
     "careloop_webhook_attempt_seconds", "Time from claim to answer", buckets=(0.05, 0.2, 1, 5, 15)
+)
+_batch = Histogram(
+    "careloop_webhook_results_per_commit", "Results in one commit", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
 
 
@@ -41,6 +49,14 @@ async def run(running: Running, stop: asyncio.Event) -> None:
         await loop.close()
 
 
+@dataclass(eq=False)
+class _Answered:
+    """A result that is not written yet, and how often that was tried."""
+
+    result: Result
+    tries: int = 0
+
+
 class Loop:
     """One process's share of the delivering; any number of them may run."""
 
@@ -49,6 +65,7 @@ class Loop:
         self._settings = settings
         self._poster = Poster(settings)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answered: list[_Answered] = []
         self._wake = hints.woken()
         self._slow_room = settings.deliver_concurrency // 4
         self._room = settings.deliver_concurrency - self._slow_room
@@ -57,41 +74,82 @@ class Loop:
     async def run(self, stop: asyncio.Event) -> None:
         idle_s = _IDLE_S[0]
         while not stop.is_set():
+            self._wake.clear()
             try:
                 found = await self.step()
             except Exception as error:  # noqa: BLE001  # the loop outlives its database
                 _log.warning("claiming failed", error=type(error).__name__)
-                found, idle_s = False, 1.0
-            if not found:
+                found, idle_s = False, _AGAIN_S
+                self._wake.clear()
+            if found:
+                idle_s = _IDLE_S[0]
+            else:
                 await self._pause(stop, idle_s)
                 idle_s = min(idle_s * 2, _IDLE_S[1])
-            else:
-                idle_s = _IDLE_S[0]
 
     async def step(self) -> bool:
-        """Claim and start what there is room for; return whether there was anything.
+        """Write what was answered, claim and start what there is room for; return whether any.
 
-        While the rights are not fresh everything waits, to be decided when they are.
+        While the rights are not fresh what is to be sent waits, to be decided when they are.
         """
         if monotonic() - self._swept > self._settings.sweep_every_s:
             async with self._db.begin() as tx:
                 await attempts.sweep(tx)
             self._swept = monotonic()
-        if (self._room <= 0 and self._slow_room <= 0) or not await self._rights.look():
+        has_room = self._room > 0 or self._slow_room > 0
+        may_send = has_room and await self._rights.look()
+        answered = self._take_answered()
+        if not answered and not may_send:
             return False
         until = monotonic() + self._settings.lease_s
-        async with self._db.begin() as tx:
-            claimed = await attempts.claim(
-                tx, self._settings, healthy=self._room, slow=self._slow_room
-            )
-        if claimed is None:
-            return False
-        failpoint("deliver.claimed")
-        for claim in claimed.claims:
-            self._start(claim, claimed, until, slow=claim.token in claimed.slow)
-        return True
+        claimed = await self._commit(answered, may_send=may_send)
+        if claimed:
+            failpoint("deliver.claimed")
+            for claim in claimed.claims:
+                self._start(claim, claimed, until, slow=claim.token in claimed.slow)
+        return bool(answered) or claimed is not None
 
-    def _start(self, claim: Claim, claimed: attempts.Claimed, until: float, *, slow: bool) -> None:
+    async def _commit(self, answered: list[_Answered], *, may_send: bool) -> Claimed | None:
+        if not answered and not may_send:
+            return None
+        verdicts: list[Verdict | None] = []
+        claimed = None
+        try:
+            async with self._db.begin() as tx:
+                if answered:
+                    verdicts = await results.settle(
+                        tx, [each.result for each in answered], self._settings
+                    )
+                if may_send:
+                    claimed = await attempts.claim(
+                        tx, self._settings, healthy=self._room, slow=self._slow_room
+                    )
+        except BaseException:
+            self._put_back(answered)
+            raise
+        if verdicts:
+            failpoint("deliver.settled")
+        for verdict in verdicts:
+            _attempts.labels(verdict.outcome if verdict else "superseded").inc()
+        if verdicts:
+            _batch.observe(len(verdicts))
+        return claimed
+
+    def _take_answered(self) -> list[_Answered]:
+        """Return what is to be written in one commit; what was refused twice, by itself."""
+        taken = [each for each in self._answered if each.tries <= 1] or self._answered[:1]
+        self._answered = [each for each in self._answered if each not in taken]
+        return taken
+
+    def _put_back(self, answered: list[_Answered]) -> None:
+        for each in answered:
+            each.tries += 1
+            if each.tries > _TRIES:
+                _log.warning("result not written", attempt=each.result.claim.token)
+            else:
+                self._answered.append(each)
+
+    def _start(self, claim: Claim, claimed: Claimed, until: float, *, slow: bool) -> None:
         self._take(slow=slow, by=1)
         task = asyncio.create_task(self._attempt(claim, claimed, until))
         self._tasks.add(task)
@@ -109,8 +167,8 @@ class Loop:
         else:
             self._room -= by
 
-    async def _attempt(self, claim: Claim, claimed: attempts.Claimed, until: float) -> None:
-        """Send while the claim is ours, and write what came of it.
+    async def _attempt(self, claim: Claim, claimed: Claimed, until: float) -> None:
+        """Send while the claim is ours, and keep what came of it to be written.
 
         A process that was stopped may wake up long after: then another one has the delivery, or its
         endpoint is disabled by now.
@@ -118,45 +176,40 @@ class Loop:
         if monotonic() > until:
             _attempts.labels("superseded").inc()
             return
-        with _seconds.time():
-            answer = await self._poster.post(claim, claimed.at)
+        began = monotonic()
+        answer = await self._poster.post(claim, claimed.at)
         failpoint("deliver.answered")
-        await self._settle(claim, answer)
-        failpoint("deliver.settled")
-
-    async def _settle(self, claim: Claim, answer: Answer) -> None:
-        """Write the result; a database that is away gets some seconds, then the lease decides."""
-        for wait_s in (*_SETTLE_S, None):
-            try:
-                async with self._db.begin() as tx:
-                    verdict = await attempts.settle(
-                        tx, claim, answer, self._settings, _jitter.random()
-                    )
-            except Exception as error:  # noqa: BLE001  # one result must not end the others
-                _log.warning("result not written", error=type(error).__name__)
-                if wait_s is not None:
-                    await asyncio.sleep(wait_s)
-            else:
-                _attempts.labels(verdict.outcome if verdict else "superseded").inc()
-                return
+        took_s = monotonic() - began
+        _seconds.observe(took_s)
+        self._answered.append(_Answered(Result(claim, answer, took_s, _jitter.random())))
 
     async def _pause(self, stop: asyncio.Event, idle_s: float) -> None:
-        """Wait for a free place, for the stop, or for the time to look again."""
-        self._wake.clear()
+        """Wait for an answer, for the stop, or for the time to look again."""
         waiting = {asyncio.create_task(event.wait()) for event in (stop, self._wake)}
         await asyncio.wait(waiting, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
 
     async def idle(self) -> None:
-        """Wait until nothing is in flight."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        """Wait until nothing is in flight and every result is written."""
+        while self._tasks or self._answered:
+            if self._tasks:
+                await asyncio.wait(set(self._tasks))
+            await self._commit(self._take_answered(), may_send=False)
 
     async def close(self) -> None:
-        """Let what is in flight end, within bounds, and close the connections."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=_DRAIN_S)
+        """Let what is in flight end, within bounds, write it, and close the connections."""
+        left_s, deadline = float(_DRAIN_S), monotonic() + _DRAIN_S
+        while (self._tasks or self._answered) and left_s > 0:
+            if self._tasks and not self._answered:
+                first = asyncio.FIRST_COMPLETED
+                await asyncio.wait(set(self._tasks), timeout=left_s, return_when=first)
+            try:
+                await self._commit(self._take_answered(), may_send=False)
+            except Exception as error:  # noqa: BLE001  # the lease decides what is not written
+                _log.warning("results not written", error=type(error).__name__)
+                await asyncio.sleep(_AGAIN_S / 4)
+            left_s = deadline - monotonic()
         for task in set(self._tasks):
             task.cancel()
         await self._poster.close()

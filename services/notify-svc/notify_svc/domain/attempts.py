@@ -3,7 +3,7 @@
     pending ──claim──> sending ──2xx──> delivered
        ^                  │ ├──> exhausted   the schedule is spent
        └──wait / lease────┘ └──> held        the endpoint was disabled meanwhile
-    pending | held ──no longer visible, endpoint deleted──> cancelled
+    pending | held ──no longer visible, superseded, endpoint deleted──> cancelled
     pending ──endpoint disabled──> held ──enabled──> pending
     pending | sending | held ──message too old──> expired
     delivered | exhausted | cancelled ──redeliver, recover──> pending
@@ -20,7 +20,8 @@ from svckit.errors import Conflict
 
 from notify_svc.domain.schedule import wait_s
 
-WINDOW = 4  # attempts in flight per endpoint; halves on a timeout, grows by one on a success
+# attempts in flight per endpoint: at first, below which it is slow, and at most
+WINDOW, WINDOW_LIMIT = 4, 16
 GONE = 410
 BUSY = (429, 503)
 
@@ -30,9 +31,9 @@ class Status(StrEnum):
     SENDING = "sending"
     DELIVERED = "delivered"
     EXHAUSTED = "exhausted"
+    EXPIRED = "expired"
     CANCELLED = "cancelled"
     HELD = "held"
-    EXPIRED = "expired"
 
 
 class Outcome(StrEnum):
@@ -59,9 +60,16 @@ class TooManyEndpoints(Conflict):
 
 
 OPEN = frozenset({Status.PENDING, Status.SENDING})
-# why what was too old has ended
-TOO_OLD = "expired"
-ENDED = frozenset({Status.DELIVERED, Status.EXHAUSTED, Status.CANCELLED, Status.EXPIRED})
+ENDED = frozenset({Status.DELIVERED, Status.EXHAUSTED, Status.EXPIRED, Status.CANCELLED})
+# why a delivery has ended, or waits
+NO_LONGER_VISIBLE, SUPERSEDED, TOO_OLD = "no-longer-visible", "superseded", "expired"
+IN_ORDER, IN_TURN = "waits-for-predecessor", "waits-for-recovery"
+# how an endpoint wants what has the same order key: in order, or as it comes
+FIFO, UNORDERED = "fifo", "none"
+# no fault of the endpoint's: our way out was closed, or our key is not the one that sealed
+EGRESS, SEALED = "egress-proxy", "secret-unavailable"
+OURS = frozenset({EGRESS, SEALED})
+_OURS_WAIT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,11 @@ class Answer:
     def is_busy(self) -> bool:
         """The receiver asked for time (429, 503 with Retry-After): no attempt is consumed."""
         return self.status in BUSY and self.retry_after_s is not None
+
+    @property
+    def is_ours(self) -> bool:
+        """The fault is not the endpoint's: it is charged with nothing."""
+        return self.error in OURS
 
 
 @dataclass(frozen=True)
@@ -109,24 +122,34 @@ class Verdict:
 
 def judge(answer: Answer, at: Standing, schedule: Sequence[float], chance: float) -> Verdict:
     """Decide what an answer does to a delivery. Only 2xx is success; a redirect is a failure."""
+    window = _window(answer, at.window, chance)
     if answer.is_success:
-        window = min(at.window + 1, WINDOW)
         return Verdict(Outcome.DELIVERED, Status.DELIVERED, at.step, window=window)
-    slow = answer.error == "timeout"
-    window = max(at.window // 2, 1) if slow else at.window
     reason = answer.error or f"status-{answer.status}"
-    outcome, step = Outcome.FAILED, at.step + 1
-    if answer.is_busy:
-        outcome, step = Outcome.DEFERRED, at.step
+    deferred = answer.is_busy or answer.is_ours
+    outcome = Outcome.DEFERRED if deferred else Outcome.FAILED
+    step = at.step if deferred else at.step + 1
     if answer.status == GONE or not at.enabled:
         disable = "gone" if answer.status == GONE else None
         return Verdict(outcome, Status.HELD, step, 0, reason, window, disable)
-    wait = answer.retry_after_s if answer.is_busy else wait_s(schedule, step, chance)
     if at.expired:
         return Verdict(outcome, Status.EXPIRED, step, 0, TOO_OLD, window)
+    wait = _deferred_s(answer, chance) if deferred else wait_s(schedule, step, chance)
     if wait is None:
         return Verdict(outcome, Status.EXHAUSTED, step, 0, reason, window)
     return Verdict(outcome, Status.PENDING, step, wait, reason, window)
+
+
+def _window(answer: Answer, window: int, chance: float) -> int:
+    """Additive increase, multiplicative decrease: above the first window by one in a round of it."""
+    if answer.error == "timeout":
+        return max(window // 2, 1)
+    grows = answer.is_success and (window < WINDOW or chance * window < 1)
+    return min(window + 1, WINDOW_LIMIT) if grows else window
+
+
+def _deferred_s(answer: Answer, chance: float) -> float | None:
+    return answer.retry_after_s if answer.is_busy else _OURS_WAIT_S * (0.5 + chance / 2)
 
 
 def require_redeliverable(status: Status, *, enabled: bool, expired: bool) -> None:

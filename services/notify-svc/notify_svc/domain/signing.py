@@ -32,6 +32,11 @@ def fresh(signature: str) -> str:
     return new_private_key() if signature == "v1a" else new_secret()
 
 
+def public_of(secret: str) -> str | None:
+    """Return what verifies the secret's signatures and is none itself; None where only it can."""
+    return public_key(secret) if secret.startswith(ASYMMETRIC) else None
+
+
 def public_key(private: str) -> str:
     """Return the `whpk_` key that verifies what the `whsk_` key signs."""
     return PUBLIC + base64.b64encode(_ed25519(private).public_key().public_bytes_raw()).decode()

@@ -9,9 +9,9 @@ from svckit.errors import FieldError, Invalid
 class TargetRefused(Invalid):
     code = "webhook-target-refused"
 
-    def __init__(self, why: str, code: str) -> None:
+    def __init__(self, why: str, code: str, pointer: str) -> None:
         super().__init__(
-            "The webhook cannot go to this address.", errors=[FieldError("#/url", code, why)]
+            "The webhook cannot go to this address.", errors=[FieldError(pointer, code, why)]
         )
 
 
@@ -23,11 +23,11 @@ class TargetRule:
     ports: frozenset[int]
 
 
-def check(url: str, rule: TargetRule) -> None:
+def check(url: str, rule: TargetRule, pointer: str = "#/url") -> None:
     """Raise TargetRefused unless the URL is one that a webhook may be sent to.
 
     Names are judged again by the address they resolve to, at every connection.
     """
     fault = fault_of(url, allow_private=rule.allow_private, ports=rule.ports)
     if fault:
-        raise TargetRefused(*fault)
+        raise TargetRefused(*fault, pointer)

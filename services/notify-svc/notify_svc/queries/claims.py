@@ -1,23 +1,22 @@
-"""What is due, and everything an attempt needs.
+"""What is due, and everything that its result needs.
 
-Endpoints are claimed, not rows: each has a window of attempts in flight, so that a slow one holds
-up nobody else.
+Endpoints are claimed, not rows: each has a window of attempts in flight, a pace and a breaker, so
+that a slow one holds up nobody else.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sharing import tables
 from sharing.kept import given, kept
 from sharing.model import Reader
-from sqlalchemy import Select, Text, any_, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy import Select, Text, any_, func, literal, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from notify_svc.domain.attempts import WINDOW
-from notify_svc.models import Delivery, Endpoint, Message, Secret
+from notify_svc.domain.attempts import IN_TURN, WINDOW
+from notify_svc.models import Delivery, Endpoint, Message
 from notify_svc.queries.visible import CLASSES, visible
 
 
@@ -36,7 +35,10 @@ class Telling(NamedTuple):
 
 @dataclass(frozen=True)
 class Claim:
-    """One attempt to send: written in the database already, under `token`."""
+    """One attempt to send: written in the database already, under `token`.
+
+    `secrets` and `sealed` are as they lie in the database.
+    """
 
     token: str
     delivery_id: str
@@ -46,6 +48,16 @@ class Claim:
     body: bytes
     secrets: tuple[str, ...]
     traceparent: str
+    transport: Mapping[str, object] | None = None
+    sealed: str | None = None
+
+
+class Ready(NamedTuple):
+    """An endpoint that has something due and may be sent something; locked."""
+
+    endpoint_id: str
+    is_ordered: bool
+    coalesces: bool
 
 
 class Due(NamedTuple):
@@ -55,56 +67,100 @@ class Due(NamedTuple):
     endpoint_id: str
     organisation_id: str
     kind: str
-    attempts: int
+    order_key: str
     is_slow: bool
+    is_ordered: bool
+    is_too_old: bool
 
 
-class Held(NamedTuple):
-    """Where a delivery, its endpoint and its message stand when a result arrives."""
+class Superseded(NamedTuple):
+    """A delivery and the newer one of the same subject that waits for the same endpoint."""
 
-    delivery: Delivery
-    endpoint: Endpoint
+    delivery_id: str
+    newest_id: str
+    organisation_id: str
+    kind: str
+    endpoint_id: str
+    order_key: str
+
+
+class Sent(NamedTuple):
+    """A delivery that is still its sender's when the result arrives."""
+
+    delivery_id: str
+    step: int
+    order_key: str
     expires_at: datetime
 
 
+class Held(NamedTuple):
+    """Where endpoints and deliveries stand when results arrive; deliveries by token."""
+
+    at: datetime
+    endpoints: dict[str, Endpoint]
+    deliveries: dict[str, Sent]
+
+
+_SLOW = 'e.slow OR e."window" < :full'
+# What of the pace is not used up: up to a second's worth at once, and one at least (GCRA: one
+# instant for each endpoint, advanced in the claim, so that any number of senders share it).
+_PACE = """
+    CASE WHEN e.rate_per_s IS NULL THEN e."window" ELSE floor(0.000001 + e.rate_per_s * (
+        greatest(1, 1 / e.rate_per_s)
+        - extract(epoch FROM greatest(e.paced_at, now()) - now())::float8)) END
+"""
+# a probe goes out beside what was under way when the breaker opened
+_SLOTS = f"""
+    least({_PACE}, CASE WHEN e.breaker <> 'closed' THEN 1 ELSE e."window" - (
+        SELECT count(*) FROM delivery b
+        WHERE b.endpoint_id = e.id AND b.status = 'sending' AND b.next_at > now()) END)
+"""  # noqa: S608  # constants of ours
 # An endpoint locked by someone else is skipped: its window is being counted there. The probe is
 # one look into ix_delivery_due for each endpoint, however much it has waiting. Two lanes, so that
-# endpoints that time out cannot fill the list before those that keep up.
-_LANE = """
-    SELECT e.id FROM webhook_endpoint e
-    WHERE e.enabled AND e.deleted_at IS NULL AND (e."window" < :full) = {slow}
+# endpoints that do not keep up cannot fill the list before those that do.
+_LANE = f"""
+    SELECT e.id, e.ordering, e.coalesces FROM webhook_endpoint e
+    WHERE e.enabled AND e.deleted_at IS NULL AND ({_SLOW}) = {{slow}}
+      AND (e.breaker = 'closed' OR e.breaker_until <= now())
       AND EXISTS (SELECT 1 FROM delivery d
                   WHERE d.endpoint_id = e.id AND d.status IN ('pending', 'sending')
                     AND d.next_at <= now())
-      AND e."window" > (SELECT count(*) FROM delivery b
-                        WHERE b.endpoint_id = e.id AND b.status = 'sending' AND b.next_at > now())
-    ORDER BY e.claimed_at NULLS FIRST LIMIT :{slots}
+      AND {_SLOTS} > 0
+    ORDER BY e.claimed_at NULLS FIRST LIMIT :{{slots}}
     FOR NO KEY UPDATE OF e SKIP LOCKED
-"""
+"""  # noqa: S608  # constants of ours
 _READY = text(
     f"WITH healthy AS ({_LANE.format(slow='false', slots='healthy')}), "  # noqa: S608  # ours
     f"slow AS ({_LANE.format(slow='true', slots='slow')}) "
-    "SELECT id FROM healthy UNION ALL SELECT id FROM slow"
+    "SELECT id, ordering = 'fifo', coalesces FROM (TABLE healthy UNION ALL TABLE slow) AS ready"
 )
+# what a key's next message waits for: one look into ix_delivery_order; what waits for a recovery
+# to reach it (one begun before order was asked for) holds up nobody
+PREDECESSOR = f"""
+    SELECT 1 FROM delivery p
+    WHERE p.endpoint_id = d.endpoint_id AND p.order_key = d.order_key
+      AND p.status IN ('pending', 'sending') AND (p.seq, p.id) < (d.seq, d.id)
+      AND p.reason IS DISTINCT FROM '{IN_TURN}'
+"""  # noqa: S608  # constants of ours
 # a second statement, so that it sees what the holder of the lock before us has claimed
 _PICK = text(
-    """
-    SELECT p.id, p.endpoint_id, p.organisation_id, coalesce(o.kind, '') AS kind, p.attempts, p.slow
+    f"""
+    SELECT p.id, p.endpoint_id, p.organisation_id, coalesce(o.kind, ''), p.order_key, p.slow,
+           p.ordered, (SELECT m.expires_at <= now() FROM message m WHERE m.id = p.message_id)
     FROM (
-        SELECT d.*, e.organisation_id, e."window" < :full AS slow,
-               row_number() OVER (PARTITION BY e."window" < :full ORDER BY d.place, d.next_at) AS turn
+        SELECT d.*, e.organisation_id, ({_SLOW}) AS slow, e.ordering = 'fifo' AS ordered,
+               row_number() OVER (PARTITION BY {_SLOW} ORDER BY d.place, d.next_at) AS turn
         FROM webhook_endpoint e
         CROSS JOIN LATERAL (
-            SELECT due.*, row_number() OVER (ORDER BY due.next_at, due.id) AS place
+            SELECT due.*, row_number() OVER (ORDER BY due.next_at, due.seq, due.id) AS place
             FROM (
-                SELECT d.id, d.endpoint_id, d.attempts, d.next_at
+                SELECT d.id, d.endpoint_id, d.message_id, d.order_key, d.next_at, d.seq
                 FROM delivery d
                 WHERE d.endpoint_id = e.id AND d.status IN ('pending', 'sending')
                   AND d.next_at <= now()
+                  AND (e.ordering <> 'fifo' OR NOT EXISTS ({PREDECESSOR}))
                 ORDER BY d.next_at, d.id
-                LIMIT greatest(e."window" - (
-                    SELECT count(*) FROM delivery b
-                    WHERE b.endpoint_id = e.id AND b.status = 'sending' AND b.next_at > now()), 0)
+                LIMIT greatest({_SLOTS}, 0)::bigint
                 FOR UPDATE OF d SKIP LOCKED
             ) due
         ) d
@@ -112,8 +168,34 @@ _PICK = text(
     ) p
     LEFT JOIN sharing_organisation o ON o.id = p.organisation_id
     WHERE p.turn <= CASE WHEN p.slow THEN CAST(:slow AS bigint) ELSE CAST(:healthy AS bigint) END
+    """  # noqa: S608  # constants of ours
+)
+# of what is due now, everything that waits for the same subject, whether due or not
+_SUPERSEDED = text(
+    """
+    SELECT w.id, w.newest, w.organisation_id, coalesce(o.kind, ''), w.endpoint_id, w.order_key
+    FROM (
+        SELECT d.id, d.organisation_id, d.endpoint_id, d.order_key,
+               first_value(d.id) OVER (PARTITION BY d.endpoint_id, m.subject
+                                       ORDER BY m.version DESC, d.seq DESC, d.id DESC) AS newest
+        FROM (
+            SELECT DISTINCT due.endpoint_id, due.order_key
+            FROM (
+                SELECT d.endpoint_id, d.order_key FROM delivery d
+                WHERE d.endpoint_id = ANY(:endpoints) AND d.status IN ('pending', 'sending')
+                  AND d.next_at <= now()
+                ORDER BY d.next_at LIMIT :most
+            ) due
+        ) k
+        JOIN delivery d ON d.endpoint_id = k.endpoint_id AND d.order_key = k.order_key
+        JOIN message m ON m.id = d.message_id
+        WHERE d.status = 'pending'
+    ) w
+    LEFT JOIN sharing_organisation o ON o.id = w.organisation_id
+    WHERE w.id <> w.newest
     """
 )
+_MOST = 1000
 
 
 # what waits, or was being sent by someone who is gone
@@ -148,17 +230,28 @@ async def unsettled(tx: AsyncSession) -> Unsettled:
     )
 
 
-async def due(tx: AsyncSession, *, healthy: int, slow: int) -> list[Due]:
+async def ready(tx: AsyncSession, *, healthy: int, slow: int) -> list[Ready]:
+    """Lock and return endpoints that have something due: those that keep up, and those that do not."""
+    found = await tx.execute(_READY, {"healthy": healthy, "slow": slow, "full": WINDOW})
+    return [Ready(*row) for row in found]
+
+
+async def due(
+    tx: AsyncSession, endpoint_ids: Sequence[str], *, healthy: int, slow: int
+) -> list[Due]:
     """Lock and return what is due: at most `healthy` for endpoints that keep up, `slow` for others.
 
     Endpoints take turns: every endpoint's first before any one's second.
     """
     limits = {"healthy": healthy, "slow": slow, "full": WINDOW}
-    endpoints = list(await tx.scalars(_READY, limits))
-    if not endpoints:
-        return []
-    found = await tx.execute(_PICK, {**limits, "endpoints": endpoints})
-    return [Due(*row) for row in found.all()]
+    found = await tx.execute(_PICK, {**limits, "endpoints": list(endpoint_ids)})
+    return [Due(*row) for row in found]
+
+
+async def superseded(tx: AsyncSession, endpoint_ids: Sequence[str]) -> list[Superseded]:
+    """Return what a newer version of the same subject waits beside, of coalescing endpoints."""
+    found = await tx.execute(_SUPERSEDED, {"endpoints": list(endpoint_ids), "most": _MOST})
+    return [Superseded(*row) for row in found]
 
 
 async def visible_among(
@@ -181,77 +274,43 @@ def _visible_among(reader: Reader) -> Select[Any]:
     )
 
 
-async def claims_of(tx: AsyncSession, tokens: Collection[str]) -> list[Claim]:
-    """Return what the attempts of these tokens send: bodies, addresses, every active secret."""
-    active = (
-        select(func.array_agg(aggregate_order_by(Secret.value, Secret.id.desc())))
+async def held(tx: AsyncSession, claims: Sequence[Claim]) -> Held:
+    """Return what is still these claims', locked after its endpoints, and those in one order."""
+    wanted = literal(sorted({claim.endpoint_id for claim in claims}), ARRAY(Text))
+    endpoints = await tx.execute(
+        select(Endpoint, func.clock_timestamp())
+        .where(Endpoint.id == any_(wanted))
+        .order_by(Endpoint.id)
+        .with_for_update(key_share=True)
+    )
+    locked = endpoints.all()
+    ids = literal([claim.delivery_id for claim in claims], ARRAY(Text))
+    tokens = literal([claim.token for claim in claims], ARRAY(Text))
+    rows = await tx.execute(
+        select(
+            Delivery.id,
+            Delivery.step,
+            Delivery.order_key,
+            Message.expires_at,
+            Delivery.token,
+        )
+        .join(Message, Message.id == Delivery.message_id)
         .where(
-            Secret.endpoint_id == Endpoint.id,
-            (Secret.not_after.is_(None)) | (Secret.not_after > func.now()),
+            Delivery.id == any_(ids), Delivery.token == any_(tokens), Delivery.status == "sending"
         )
-        .scalar_subquery()
+        .order_by(Delivery.id)
+        .with_for_update(of=Delivery)
     )
-    rows = await tx.execute(
-        select(
-            Delivery.token,
-            Delivery.id,
-            Endpoint.id,
-            Message.id,
-            Endpoint.url,
-            Message.body,
-            active,
-            Delivery.traceparent,
-        )
-        .join(Endpoint, Endpoint.id == Delivery.endpoint_id)
-        .join(Message, Message.id == Delivery.message_id)
-        .where(Delivery.token.in_(tokens))
+    sent = {
+        token: Sent(delivery_id, step, order_key, expires_at)
+        for delivery_id, step, order_key, expires_at, token in rows
+        if token
+    }
+    return Held(
+        at=max(at for _, at in locked),
+        endpoints={endpoint.id: endpoint for endpoint, _ in locked},
+        deliveries=sent,
     )
-    return [
-        Claim(token, delivery, endpoint, message, url, bytes(body), tuple(secrets or ()), parent)
-        for token, delivery, endpoint, message, url, body, secrets, parent in rows
-    ]
-
-
-async def tellings(tx: AsyncSession, tokens: Collection[str]) -> list[Telling]:
-    """Return what these attempts tell of other organisations' persons, by custodian."""
-    rows = await tx.execute(
-        select(
-            Delivery.token,
-            Delivery.id,
-            Endpoint.id,
-            Endpoint.organisation_id,
-            func.coalesce(tables.organisation.c.kind, ""),
-            Message.custodian_id,
-            Message.person_id,
-            Message.classes,
-        )
-        .join(Endpoint, Endpoint.id == Delivery.endpoint_id)
-        .join(Message, Message.id == Delivery.message_id)
-        .outerjoin(tables.organisation, tables.organisation.c.id == Endpoint.organisation_id)
-        .where(Delivery.token.in_(tokens), Message.custodian_id != Endpoint.organisation_id)
-        .order_by(Message.custodian_id, Delivery.token)
-    )
-    return [Telling(*row) for row in rows]
-
-
-async def held(tx: AsyncSession, claim: Claim) -> Held | None:
-    """Return the delivery while it is still this claim's, locked after its endpoint."""
-    endpoint = await tx.scalar(
-        select(Endpoint).where(Endpoint.id == claim.endpoint_id).with_for_update(key_share=True)
-    )
-    row = (
-        await tx.execute(
-            select(Delivery, Message.expires_at)
-            .join(Message, Message.id == Delivery.message_id)
-            .where(
-                Delivery.id == claim.delivery_id,
-                Delivery.token == claim.token,
-                Delivery.status == "sending",
-            )
-            .with_for_update(of=Delivery)
-        )
-    ).first()
-    return Held(row[0], endpoint, row[1]) if row and endpoint else None
 
 
 async def database_now(tx: AsyncSession) -> datetime:

@@ -3,12 +3,22 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from svckit.http import In, Out
 
+from notify_svc.domain.health import Breaker, p95_ms
 from notify_svc.domain.standing import State
-from notify_svc.schemas.fields import Description, Envelope, EventType, Signature, Url
+from notify_svc.schemas.fields import (
+    Description,
+    Envelope,
+    EventType,
+    Ordering,
+    Rate,
+    Signature,
+    Url,
+)
 from notify_svc.schemas.filters import FiltersIn, FiltersOut
+from notify_svc.schemas.transport import TransportIn, TransportOut
 
 
 class EndpointIn(In):
@@ -22,6 +32,14 @@ class EndpointIn(In):
     signature: Signature = Field(
         default="v1", description="v1: shared secret (HMAC); v1a: public key (Ed25519)"
     )
+    ordering: Ordering = Field(
+        default="none", description="fifo: of one case the next only after the one before has ended"
+    )
+    coalesce: bool = Field(
+        default=False, description="of several waiting events of one subject send the newest"
+    )
+    rate_per_s: Rate | None = Field(default=None, description="requests a second; none: as it can")
+    transport: TransportIn | None = None
 
 
 class EndpointPatch(In):
@@ -30,6 +48,12 @@ class EndpointPatch(In):
     event_types: list[EventType] | None = Field(default=None, max_length=50)
     filters: FiltersIn | None = None
     enabled: bool | None = None
+    ordering: Ordering | None = None
+    coalesce: bool | None = None
+    rate_per_s: Rate | None = Field(default=None, description="null: as fast as it can")
+    transport: TransportIn | None = Field(
+        default=None, description="replaces all of it; null: nothing of it any more"
+    )
 
 
 class VerificationOut(Out):
@@ -56,6 +80,20 @@ class EndpointOut(Out):
     failed_messages: Annotated[int, Envelope]
     warned_percent: Annotated[int, Envelope]
     last_success_at: Annotated[datetime | None, Envelope]
+    ordering: Annotated[Ordering, Envelope]
+    coalesce: Annotated[bool, Envelope, Field(validation_alias="coalesces")]
+    rate_per_s: Annotated[float | None, Envelope]
+    # of v1a: what verifies the newest signature
+    public_key: Annotated[str | None, Envelope]
+    transport: Annotated[TransportOut | None, Envelope]
+    # how it is doing: what may be in flight at once, how long answers take, and whether we pause
+    concurrency: Annotated[int, Envelope, Field(validation_alias="window")]
+    p95_ms: Annotated[
+        int | None, Envelope, Field(validation_alias="recent_ms"), BeforeValidator(p95_ms)
+    ]
+    slow_lane: Annotated[bool, Envelope, Field(validation_alias="slow")]
+    breaker: Annotated[Breaker, Envelope]
+    breaker_until: Annotated[datetime | None, Envelope]
     created_at: Annotated[datetime, Envelope]
     updated_at: Annotated[datetime, Envelope]
 

@@ -9,6 +9,8 @@ from notify_svc.domain.kinds import is_filter, is_sent
 
 Envelope = classed("envelope")
 Signature = Literal["v1", "v1a"]
+Ordering = Literal["none", "fifo"]
+Rate = Annotated[float, Field(ge=0.01, le=1000, allow_inf_nan=False)]
 
 
 def _known(pattern: str) -> str:

@@ -1,0 +1,183 @@
+"""Writes what came of attempts, and what it says about their endpoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from notify_svc.actions import order, standing
+from notify_svc.actions.fanout import DISABLED
+from notify_svc.actions.standing import cancel_removed
+from notify_svc.domain import health
+from notify_svc.domain.attempts import (
+    ENDED,
+    FIFO,
+    WINDOW,
+    Answer,
+    Outcome,
+    Standing,
+    Status,
+    Verdict,
+    judge,
+)
+from notify_svc.domain.health import Breaker, Health
+from notify_svc.models import Endpoint
+from notify_svc.queries import claims
+from notify_svc.queries.claims import Claim, Held
+from notify_svc.settings import Settings
+
+_WRITE = text(
+    """
+    WITH result AS (
+        SELECT * FROM unnest(
+            CAST(:tokens AS text[]), CAST(:outcomes AS text[]), CAST(:responses AS int[]),
+            CAST(:errors AS text[])
+        ) AS r (token, outcome, response, error)
+    ), verdict AS (
+        SELECT * FROM unnest(
+            CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:steps AS int[]),
+            CAST(:reasons AS text[]), CAST(:waits AS float8[]), CAST(:ended AS boolean[])
+        ) AS v (id, status, step, reason, wait_s, ended)
+    ), moved AS (
+        UPDATE delivery d
+        SET status = v.status, step = v.step, reason = v.reason, token = NULL,
+            next_at = CAST(:at AS timestamptz) + make_interval(secs => v.wait_s),
+            ended_at = CASE WHEN v.ended THEN CAST(:at AS timestamptz) END
+        FROM verdict v WHERE d.id = v.id
+    )
+    UPDATE delivery_attempt a
+    SET ended_at = CAST(:at AS timestamptz), outcome = r.outcome, response_status = r.response,
+        error = r.error
+    FROM result r WHERE a.id = r.token
+    """
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a claim, after how long; `chance` in [0, 1) spreads the next attempt."""
+
+    claim: Claim
+    answer: Answer
+    took_s: float
+    chance: float
+
+
+async def settle(
+    tx: AsyncSession, results: Sequence[Result], settings: Settings
+) -> list[Verdict | None]:
+    """Write what came of attempts, of any number in as many statements as of one.
+
+    An attempt always learns it; the delivery only while it is still that claim's. None otherwise:
+    the lease ran out and someone else has it.
+    """
+    held = await claims.held(tx, [result.claim for result in results])
+    verdicts = [_judged(result, held, settings) for result in results]
+    await _write(tx, results, verdicts, held)
+    ended = []
+    for result, verdict in zip(results, verdicts, strict=True):
+        if verdict is None:
+            continue
+        endpoint = held.endpoints[result.claim.endpoint_id]
+        await _learn(tx, endpoint, result, verdict, settings=settings, at=held.at)
+        if endpoint.ordering == FIFO and verdict.status in ENDED:
+            ended.append((endpoint.id, held.deliveries[result.claim.token].order_key))
+    await tx.flush()
+    await order.bring_back(tx, ended)
+    return verdicts
+
+
+def _judged(result: Result, held: Held, settings: Settings) -> Verdict | None:
+    """Return the verdict, and let the endpoint's window follow at once: the next is judged by it."""
+    sent = held.deliveries.get(result.claim.token)
+    if sent is None:
+        return None
+    endpoint = held.endpoints[result.claim.endpoint_id]
+    stands = Standing(
+        step=sent.step,
+        enabled=endpoint.enabled,
+        expired=sent.expires_at <= held.at,
+        window=endpoint.window,
+    )
+    verdict = judge(result.answer, stands, settings.schedule_s, result.chance)
+    endpoint.window = verdict.window
+    return verdict
+
+
+async def _write(
+    tx: AsyncSession,
+    results: Sequence[Result],
+    verdicts: Sequence[Verdict | None],
+    held: Held,
+) -> None:
+    met = list(zip(results, verdicts, strict=True))
+    moved = [(result.claim.delivery_id, verdict) for result, verdict in met if verdict]
+    given = {
+        "tokens": [result.claim.token for result in results],
+        "outcomes": [_outcome(result.answer, verdict) for result, verdict in met],
+        "responses": [result.answer.status for result in results],
+        "errors": [result.answer.error for result in results],
+        "ids": [delivery_id for delivery_id, _ in moved],
+        "statuses": [verdict.status for _, verdict in moved],
+        "steps": [verdict.step for _, verdict in moved],
+        "reasons": [
+            DISABLED if verdict.status is Status.HELD else verdict.reason for _, verdict in moved
+        ],
+        "waits": [float(verdict.wait_s) for _, verdict in moved],
+        "ended": [verdict.status in ENDED for _, verdict in moved],
+        "at": held.at,
+    }
+    await tx.execute(_WRITE, given)
+
+
+def _outcome(answer: Answer, verdict: Verdict | None) -> Outcome:
+    if verdict is not None:
+        return verdict.outcome
+    return Outcome.DELIVERED if answer.is_success else Outcome.FAILED
+
+
+async def _learn(
+    tx: AsyncSession,
+    endpoint: Endpoint,
+    result: Result,
+    verdict: Verdict,
+    *,
+    settings: Settings,
+    at: datetime,
+) -> None:
+    """Let the endpoint's health, and whether it is enabled at all, follow from what it answered."""
+    if result.answer.is_ours:
+        return
+    _examine(endpoint, result, settings, at)
+    if verdict.outcome is Outcome.DELIVERED:
+        endpoint.failed_messages, endpoint.last_success_at = 0, at
+        endpoint.warned_percent = 0
+    elif verdict.outcome is Outcome.FAILED and verdict.step == 1:
+        endpoint.failed_messages += 1
+    if endpoint.enabled and verdict.disable:
+        await standing.disable(tx, endpoint, verdict.disable, at)
+    if endpoint.deleted_at is not None:
+        await cancel_removed(tx, [endpoint.id])
+
+
+def _examine(endpoint: Endpoint, result: Result, settings: Settings, at: datetime) -> None:
+    before = Health(
+        Breaker(endpoint.breaker),
+        endpoint.breaker_failures,
+        endpoint.breaker_opened,
+        tuple(endpoint.recent_ms),
+    )
+    found = health.after(
+        before, result.answer, result.took_s, opens_after=settings.breaker_opens_after
+    )
+    endpoint.breaker, endpoint.breaker_failures = found.breaker, found.failures
+    endpoint.breaker_opened = found.opened
+    endpoint.recent_ms = list(found.recent_ms)
+    endpoint.slow = found.is_slow or endpoint.window < WINDOW
+    if found.opened > before.opened:
+        pause_s = health.pause_s(settings.schedule_s, found.opened)
+        endpoint.breaker_until = at + timedelta(seconds=pause_s)
+    elif found.breaker is Breaker.CLOSED:
+        endpoint.breaker_until = None
