@@ -128,7 +128,8 @@ def _write_ahead(_):
 
     before, written, after = attempts._WRITE_AHEAD.text.partition(", written AS (")
     _, ending, rest = after.partition("FROM sent\n    )")
-    assert written and ending
+    assert written
+    assert ending
     attempts._WRITE_AHEAD = text(before + rest)
     settle = results.settle
     late = text(
