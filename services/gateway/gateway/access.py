@@ -92,11 +92,11 @@ class Lines:
     def of(self, done: Done) -> None:
         """Tell of a request that is answered."""
         took_s = time.perf_counter() - done.started
-        labels = (done.method, done.resource, done.service, done.status)
-        SECONDS.observe(*labels, took_s)
+        method, resource, service, status = done.method, done.resource, done.service, done.status
+        SECONDS.observe(method, resource, service, status, took_s)
         if not self._on:
             return
-        kind = (*labels, done.organisation_id)
+        kind = (method, resource, service, status, done.organisation_id)
         begun = self._begun.get(kind) or self._begin(kind)
         at = orjson.dumps(now(), option=orjson.OPT_UTC_Z)
         self._lines.append(_LINE % (begun, took_s * 1000, at, done.trace[3:35]))

@@ -166,7 +166,7 @@ class Edge:
             exchange.resource = resource
             return None
         route = domain.route_of(path)
-        exchange.resource = f"/v1/{route.resource}"
+        exchange.resource = route.path
         exchange.service = route.service or "gateway"
         if exchange.method not in domain.METHODS:
             raise MethodNotAllowed("This method is not offered.", headers={"Allow": _ALLOW})

@@ -90,8 +90,9 @@ class Read:
     """One read on its way; what is declared here is set when it is taken."""
 
     __slots__ = (
-        "connection", "data", "extra", "head", "keep_alive", "method", "path", "pool", "query",
-        "route", "sampled", "session", "started", "status", "trace", "wire",
+        "connection", "data", "extra", "head", "keep_alive", "method", "organisation_id", "path",
+        "pool", "query", "resource", "route", "sampled", "service", "session", "started", "status",
+        "trace", "wire",
     )  # fmt: skip
     session: Session
     route: Route
@@ -102,6 +103,10 @@ class Read:
     trace: bytes
     # fields of the answer that are the door's
     extra: Fields
+    # as they are told of
+    resource: str
+    service: str
+    organisation_id: str
 
     def __init__(self, wire: Wire, method: str, path: bytes, query: bytes, head: Head) -> None:
         self.wire = wire
@@ -119,18 +124,9 @@ class Read:
         self.route = route
         self.pool = pool
         self.connection = connection
-
-    @property
-    def resource(self) -> str:
-        return f"/v1/{self.route.resource}"
-
-    @property
-    def service(self) -> str:
-        return self.route.service or "gateway"
-
-    @property
-    def organisation_id(self) -> str:
-        return self.session.caller.organisation_id
+        self.resource = route.path
+        self.service = pool.service
+        self.organisation_id = session.caller.organisation_id
 
     def answered(self, internal: Mapping[bytes, bytes]) -> Answered:
         trace_id = self.trace[3:35].decode("ascii")
