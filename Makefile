@@ -93,7 +93,7 @@ security: $(VENV)/.dev ## who sees what, and bad input, through the gateway
 chaos: $(VENV)/.dev ## faults for MINUTES=10 with SEED=n on LOG=postgres|kafka, judged by the histories
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --log $(LOG) $(addprefix --seed ,$(SEED))
 
-bench: $(VENV)/.dev ## lists of 100,000 cases, what an event costs, the gateway's hop
+bench: $(VENV)/.dev ## lists of 100,000 cases, what an event and a webhook cost, the gateway's hop
 	$(PYTEST) -q -s tests/bench
 
 prove: $(VENV)/.dev ## every decision through evaluator, SQL, Cedar and oracle (PROVE_ONE_IN=n: a part)
