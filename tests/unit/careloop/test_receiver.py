@@ -65,7 +65,7 @@ def test_the_server_keeps_genuine_messages_once_and_refuses_the_rest():
     with Receiver() as receiver:
         receiver.expect("/clinic", SECRET)
         url = receiver.url("/clinic")
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, timeout=30) as client:
             statuses = [
                 client.post(url, content=BODY, headers=each).status_code
                 for each in (headers(), headers(), headers("whsec_AAAA"))
