@@ -119,15 +119,13 @@ class Route:
     service: str | None
     reads: frozenset[str]
     writes: frozenset[str]
-    path: str
 
     def scopes(self, method: str) -> frozenset[str]:
         return self.reads if method in READING else self.writes
 
 
 def _route(resource: str, service: str | None, reads: str, writes: str) -> Route:
-    scopes = frozenset(reads.split()), frozenset(writes.split())
-    return Route(resource, service, *scopes, f"/v1/{resource}")
+    return Route(resource, service, frozenset(reads.split()), frozenset(writes.split()))
 
 
 _ROUTES = (

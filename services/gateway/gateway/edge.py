@@ -83,17 +83,20 @@ class Edge:
         self._token_limit = TokenLimit(
             settings.tokens_per_address, settings.tokens_per_client, settings.rate_window_s
         )
-        self.quick = Quick(
-            tokens=tokens,
+        self.quick = self._quick()
+        CONNECTIONS.most = settings.connections_per_address
+
+    def _quick(self) -> Quick:
+        return Quick(
+            tokens=self._tokens,
             hosts=self._hosts,
             quotas=self._quotas,
             to_services=self._proxy,
-            recorder=recorder,
+            recorder=self._record,
             samples=self._samples,
             lines=self._lines,
             go_on=self._go_on,
         )
-        CONNECTIONS.most = settings.connections_per_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -166,7 +169,7 @@ class Edge:
             exchange.resource = resource
             return None
         route = domain.route_of(path)
-        exchange.resource = route.path
+        exchange.resource = f"/v1/{route.resource}"
         exchange.service = route.service or "gateway"
         if exchange.method not in domain.METHODS:
             raise MethodNotAllowed("This method is not offered.", headers={"Allow": _ALLOW})

@@ -124,7 +124,7 @@ class Read:
         self.route = route
         self.pool = pool
         self.connection = connection
-        self.resource = route.path
+        self.resource = f"/v1/{route.resource}"
         self.service = pool.service
         self.organisation_id = session.caller.organisation_id
 
