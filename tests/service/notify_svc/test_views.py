@@ -220,4 +220,6 @@ async def replayed(world, served, who, every):
         async with served.stream(who, **views.asked.params()) as reader:
             await until(lambda r=reader: int(r.last_id or 0) >= after)  # noqa: B023
         assert reader.items == pages
-        assert {item["id"] for item in pages} <= {item["id"] for item in views.polled}
+        if not (views.asked.need_category or views.asked.transition):
+            # by a field that is shown by now older events are found, too
+            assert {item["id"] for item in pages} <= {item["id"] for item in views.polled}
