@@ -53,7 +53,7 @@ def test_every_number_once_and_in_order_whatever_is_killed(platform: Platform) -
     clinic = platform.partner("Lakeside Clinic")
     body = {"number": "LC-77001", "family_name": "Okonkwo", "given_name": "Chidiebere"}
     person = clinic.post("/v1/persons", body).body["id"]
-    opened = {"person_id": person, "worker": "intake", "title": "Following"}
+    opened = {"person_id": person, "worker": "w-chukwu", "title": "Following the feed"}
     case = clinic.post("/v1/cases", opened).body["id"]
     following = Following(platform, "Lakeside Clinic")
     following.start()
