@@ -19,6 +19,8 @@ PARTNER_SCOPES = (
     "documents.write",
     "events.read",
     "webhooks.write",
+    "inbox.read",
+    "inbox.write",
     "sharing.read",
     "sharing.write",
     "ledger.read",
@@ -31,6 +33,8 @@ PAYER_SCOPES = (
     "documents.read",
     "events.read",
     "webhooks.write",
+    "inbox.read",
+    "inbox.write",
     "sharing.read",
     "ledger.read",
 )

@@ -40,6 +40,9 @@ CLOSED = {
     "referral_svc case_file": "asked when somebody refers",
     "document_svc case_ref": "asked when a document is attached",
     "notify_svc webhook_secret": "signs; told once, by the command that made it",
+    "notify_svc inbox_duty": "the clock's",
+    "notify_svc mail": "on its way to a worker's own address",
+    "notify_svc mail_attempt": "on its way to a worker's own address",
 }
 # why every partner may read all of a table
 OPEN = {

@@ -6,6 +6,7 @@ opens a service: no header, no network position.
 
 import asyncio
 import base64
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from joserfc.jws import JWSRegistry
 
 from svckit import disclosure
 from svckit.errors import Forbidden, Unauthenticated, Unavailable
+from svckit.ids import stands_for
 
 TYPE = "careloop-int+jwt"
 _CACHE = 4096
@@ -51,6 +53,16 @@ class Caller:
 
 
 Verify = Callable[[str], Awaitable[Caller]]
+# of an actor, the provider that the organisation vouches for: `iss_…:nurse-17`
+_PROVIDER = re.compile(r"iss_[0-9a-z]{26}:")
+
+
+def worker_key(organisation_id: str, worker: str) -> str:
+    """Return what stands for a worker of an organisation where no name may be: `wrk_…`.
+
+    The same for the worker as the organisation names it and for the actor of its tokens.
+    """
+    return stands_for("wrk", organisation_id, _PROVIDER.sub("", worker, count=1))
 
 
 class Verifier:

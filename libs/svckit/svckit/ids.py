@@ -3,6 +3,7 @@
 They sort by creation time as plain text, so a keyset page needs no second column.
 """
 
+import hashlib
 import re
 
 import uuid_utils
@@ -16,7 +17,16 @@ PATTERN = rf"^[a-z]{{3}}_[{_ALPHABET}]{{{_LENGTH}}}$"
 
 def new_id(prefix: str) -> str:
     """Return a fresh time-ordered id such as `cas_01jd…`."""
-    number = uuid_utils.uuid7().int
+    return _written(prefix, uuid_utils.uuid7().int)
+
+
+def stands_for(prefix: str, *words: str) -> str:
+    """Return the one id that stands for these words: it names them to nobody who does not know them."""
+    digest = hashlib.sha256("\n".join(words).encode()).digest()
+    return _written(prefix, int.from_bytes(digest[:16]))
+
+
+def _written(prefix: str, number: int) -> str:
     digits = []
     for _ in range(_LENGTH):
         number, digit = divmod(number, 32)

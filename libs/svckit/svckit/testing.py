@@ -33,7 +33,7 @@ from svckit.ids import new_id
 ALL_SCOPES = (
     "cases.read cases.write persons.read persons.write directory.read directory.write "
     "referrals.read referrals.write documents.read documents.write events.read webhooks.write "
-    "sharing.read sharing.write ledger.read admin"
+    "inbox.read inbox.write sharing.read sharing.write ledger.read admin"
 )
 _Result = TypeVar("_Result")
 

@@ -83,6 +83,8 @@ class Scope(StrEnum):
     DOCUMENTS_WRITE = "documents.write"
     EVENTS_READ = "events.read"
     WEBHOOKS_WRITE = "webhooks.write"
+    INBOX_READ = "inbox.read"
+    INBOX_WRITE = "inbox.write"
     SHARING_READ = "sharing.read"
     SHARING_WRITE = "sharing.write"
     LEDGER_READ = "ledger.read"
@@ -140,6 +142,7 @@ _ROUTES = (
     _route("event-types", "notify-svc", "events.read", "events.read"),
     _route("webhook-endpoints", "notify-svc", "events.read webhooks.write", "webhooks.write"),
     _route("deliveries", "notify-svc", "events.read webhooks.write", "webhooks.write"),
+    _route("inbox", "notify-svc", "inbox.read webhooks.write", "inbox.write webhooks.write"),
     _route("organisations", None, "sharing.read admin", "admin"),
     _route("clients", None, "sharing.read admin", "admin"),
     _route("trusted-issuers", None, "admin", "admin"),

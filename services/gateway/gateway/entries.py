@@ -25,7 +25,7 @@ _SEGMENT = 16
 _SEQ = 10
 # no segment grows longer
 LAST = 32**_SEQ - 1
-API, WEBHOOK, TOKEN = "api", "webhook", "token"
+API, WEBHOOK, TOKEN, MAIL = "api", "webhook", "token", "e-mail"
 # writers of events take turns in one segment of their own: see `ledger.events`
 EVENTS_SEGMENT = "00000000webh00ks"
 

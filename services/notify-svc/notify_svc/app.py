@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 from svckit import service
 from svckit.service import Running
 
-from notify_svc import api, consumer, deliver, events
+from notify_svc import api, consumer, deliver, events, remind
 from notify_svc.actions import ending
 from notify_svc.feed import Feed
 from notify_svc.settings import Settings
@@ -34,7 +34,7 @@ SERVICE = service.Service(
     publishes=events.TOPIC,
     rights_from=("sharing.v1", "case.v1"),
     rules=following.of_replica,
-    workers=(*deliver.WORKERS, ending.watch),
+    workers=(*deliver.WORKERS, ending.watch, remind.run),
     wrap=_with_feed,
     partner="notify_svc_partner",
 )

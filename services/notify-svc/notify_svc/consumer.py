@@ -7,7 +7,7 @@ from sharing.model import Grant
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.consume import Handler, Received
 
-from notify_svc.actions import fanout
+from notify_svc.actions import fanout, inbox
 from notify_svc.domain.kinds import TOLD, full
 from notify_svc.queries import access, audience
 
@@ -15,8 +15,9 @@ TOPICS = tuple(TOLD)
 
 
 async def tell(tx: AsyncSession, event: Received) -> None:
-    """Tell everyone who may learn of it."""
+    """Tell everyone who may learn of it, and the workers whom it asks for something."""
     await fanout.tell(tx, event)
+    await inbox.learn(tx, event)
 
 
 async def grant_changed(tx: AsyncSession, grant: Grant) -> None:
@@ -81,7 +82,7 @@ async def policy_published(tx: AsyncSession, event: Received) -> None:
 def _keep_and_tell(kind: str) -> Handler:
     async def apply(tx: AsyncSession, event: Received) -> None:
         await _REPLICA[kind](tx, event)
-        await fanout.tell(tx, event)
+        await tell(tx, event)
         if kind in _SEALING or "confidentiality" in event.data["change"].get("fields", ()):
             await access.check_case(tx, event.data["id"])
 

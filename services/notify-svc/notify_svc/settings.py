@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 from svckit.settings import ServiceSettings
 
+from notify_svc.domain import mailbox
 from notify_svc.domain.schedule import KEEP_DAYS, SCHEDULE_S, VERIFY_SCHEDULE_S
 from notify_svc.domain.sealing import Sealer, key_of
 from notify_svc.domain.targets import TargetRule
@@ -61,6 +62,19 @@ class Settings(ServiceSettings):
     forget_batch: int = Field(default=500, ge=1)
     # how often deliveries that no claim will touch are brought to rest
     sweep_every_s: float = Field(default=5, gt=0)
+    # smtp://user:password@host:587 (STARTTLS) or smtps://…:465; unset: no mail is ever sent
+    smtp_url: SecretStr | None = None
+    # whom mails to workers are from; an address of the operator's that takes bounces
+    smtp_from: str = "careloop@localhost"
+    # a certificate authority of one's own that the mail server's certificate is from
+    smtp_ca_file: Path | None = None
+    # the sandbox only: hand mails over without TLS
+    smtp_plain: bool = False
+    # time until the mail server has taken a mail, and seconds before each attempt
+    smtp_timeout_s: float = Field(default=30, gt=0)
+    smtp_schedule_s: tuple[float, ...] = mailbox.SCHEDULE_S
+    # how often deadlines and mails are looked at; a deadline is told of that late at most
+    remind_every_s: float = Field(default=5, gt=0)
     # long polls of the feed that one process holds open; beyond it, answers come at once
     feed_waiters: int = Field(default=200, ge=0)
     # streams of the feed that one process holds open, for all and for one organisation; beyond, 429

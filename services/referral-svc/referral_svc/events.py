@@ -9,6 +9,7 @@ from typing import Any
 from sharing.classes import names_of
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import outbox
+from svckit.clock import wire
 from svckit.identity import Caller
 from svckit.outbox import Event
 
@@ -63,6 +64,9 @@ def _subject(row: Referral) -> dict[str, Any]:
         "service_id": row.service_id,
         "need_id": row.need_id,
         "need_category": row.need_category.value,
+        "accept_by": wire(row.accept_by) if row.accept_by else None,
+        "start_by": wire(row.start_by) if row.start_by else None,
+        "contacting_subject_prohibited": row.contacting_subject_prohibited,
     }
 
 

@@ -177,7 +177,7 @@ class World:
             await HANDLERS[received.type](tx, received)
         return received
 
-    def event(self, kind, subject, change=None, **data):
+    def event(self, kind, subject, change=None, *, by="", **data):
         version = self._versions[subject] = self._versions.get(subject, 0) + 1
         body = {
             "id": subject,
@@ -201,6 +201,7 @@ class World:
             time=now(),
             data=body,
             traceparent=traceparent(),
+            caused_by=by,
         )
 
     async def happened(self, kind, custodian, *, classes=("coordination",), **more):

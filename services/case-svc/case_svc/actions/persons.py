@@ -29,7 +29,7 @@ async def register(tx: AsyncSession, caller: Caller, body: RecordIn) -> ClientRe
     tx.add(person)
     await tx.flush()
     record = await _keep(tx, caller, person, body)
-    await events.of_person(tx, caller, person, "person.registered", {"record_id": record.id})
+    await events.of_person(tx, caller, person, "person.registered", _registered(record))
     return record
 
 
@@ -110,5 +110,9 @@ async def _flush(tx: AsyncSession) -> None:
         ) from error
 
 
+def _registered(record: ClientRecord) -> dict[str, Any]:
+    return {"record_id": record.id, "contact_prohibited": record.contact_prohibited}
+
+
 def _change(what: str, record: ClientRecord) -> dict[str, Any]:
-    return {"what": what, "record_id": record.id, "record_version": record.version}
+    return {**_registered(record), "what": what, "record_version": record.version}

@@ -6,10 +6,10 @@ from typing import Any
 from sharing import DataClass
 from sharing.fields import told_by
 from sqlalchemy.ext.asyncio import AsyncSession
-from svckit.clock import now
+from svckit.clock import now, wire
 from svckit.errors import NotFound
 from svckit.idempotency import Tag
-from svckit.identity import Caller
+from svckit.identity import Caller, worker_key
 
 from case_svc import events
 from case_svc.actions import readers
@@ -166,4 +166,10 @@ async def _written(
 
 
 def _change(task: Task) -> dict[str, Any]:
-    return {"status": task.status, "organisation_id": task.organisation_id}
+    holder, worker = task.organisation_id, task.worker
+    return {
+        "status": task.status,
+        "organisation_id": holder,
+        "worker_key": worker_key(holder, worker) if holder and worker else None,
+        "due_at": wire(task.due_at) if task.due_at else None,
+    }

@@ -1,4 +1,4 @@
-"""Enters what webhooks tell, from notify-svc's word of it, with the event in one commit.
+"""Enters what webhooks and mails tell, from notify-svc's word of it, with the event in one commit.
 
 Consumers take turns in one segment of their own: its end is in the table, not in a process.
 """
@@ -13,7 +13,7 @@ from svckit.cloudevents import Received
 from svckit.disclosure import Disclosed
 from svckit.merkle import leaf_hash
 
-from gateway.entries import EVENTS_SEGMENT, WEBHOOK, Answer, Chain, Told, place
+from gateway.entries import EVENTS_SEGMENT, MAIL, WEBHOOK, Answer, Chain, Told, place
 from gateway.queries import ledger as queries
 from gateway.queries.ledger import Known, Subject
 
@@ -47,13 +47,14 @@ async def disclosure_made(tx: AsyncSession, received: Received) -> None:
 
 
 def _answer(told: dict[str, Any], item: Disclosed, traceparent: str) -> Answer:
+    is_mail = told["endpoint_id"].startswith("mbx_")
     return Answer(
         told["organisation_id"],
         told["endpoint_id"],
         told["attempt_id"],
         told["purpose"],
-        WEBHOOK,
-        "POST",
+        MAIL if is_mail else WEBHOOK,
+        "MAIL" if is_mail else "POST",
         0,
         traceparent.split("-")[1] if traceparent else "",
         (item,),

@@ -49,6 +49,8 @@ class Told(Protocol):
     def time(self) -> Any: ...
     @property
     def traceparent(self) -> str | None: ...
+    @property
+    def caused_by(self) -> str: ...
 
 
 async def tell(tx: AsyncSession, event: Told) -> None:
@@ -129,7 +131,7 @@ async def _store(tx: AsyncSession, event: Told) -> Message | None:
             case_id=data.get("case_id"),
             referral_id=referral_of(data),
             parties=list(data["parties"]),
-            classes=_required(data["classes"]),
+            classes=mask_needed(data["classes"]),
             confidentiality=rank_of(data),
             **codes._asdict(),
             body=events.body(event.type, event.time, data),
@@ -142,7 +144,7 @@ async def _store(tx: AsyncSession, event: Told) -> Message | None:
     return stored.first()
 
 
-def _required(classes: Iterable[str]) -> int:
+def mask_needed(classes: Iterable[str]) -> int:
     """Return the mask of the classes; one that this build does not know is one that nobody has."""
     try:
         return int(mask_of(classes))

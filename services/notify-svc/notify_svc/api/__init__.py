@@ -1,8 +1,16 @@
 """Routes, one line of work each. Everything is the caller's organisation's."""
 
-from notify_svc.api import catalogue, deliveries, endpoints, events, recoveries
+from notify_svc.api import (
+    catalogue,
+    deliveries,
+    endpoints,
+    events,
+    inbox,
+    mailboxes,
+    recoveries,
+)
 
 ROUTERS = [
     *(events.router, catalogue.router, endpoints.router, recoveries.router),
-    deliveries.router,
+    *(deliveries.router, mailboxes.router, inbox.router),
 ]

@@ -9,4 +9,7 @@ verification  whose address it is, and whether it refuses what we did not sign
 standing   when an endpoint that fails is warned of and disabled
 recovery   a replay of a part of the feed to one endpoint
 targets    which addresses a webhook may reach
+inbox      what a worker is told of
+mailbox    when a worker is written to
+letters    what mails say
 """

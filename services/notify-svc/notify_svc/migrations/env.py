@@ -1,4 +1,4 @@
-from notify_svc.models import Base
+from notify_svc.models.inbox import Base
 from sharing import replica
 from svckit import migrate, tables
 

@@ -1,5 +1,6 @@
-"""The one decision over a message: the same expression for feed, fan-out and attempt."""
+"""The one decision over what is told: the same expression for feed, fan-out, attempt and inbox."""
 
+from functools import cache
 from typing import Any
 
 from sharing import sql
@@ -8,17 +9,23 @@ from sharing.model import Reader
 from sqlalchemy import ColumnElement, and_, any_, case, or_
 
 from notify_svc.models import Message
+from notify_svc.models.inbox import Decided
 
+Told = type[Message] | type[Decided]
 CLASSES = Message.__table__.c.classes
 
-# a message is at least as confidential as its case is by now
-_PROTECTED = sql.protected(
-    case=Message.__table__.c.case_id, confidentiality=Message.__table__.c.confidentiality
-)
+
+@cache
+def _protected(told: Told) -> ColumnElement[int]:
+    """What is told is at least as confidential as its case is by now."""
+    columns = told.__table__.c
+    return sql.protected(case=columns.case_id, confidentiality=columns.confidentiality)
 
 
-def visible(reader: Reader, required: Expression | None = None) -> ColumnElement[bool]:
-    """Return whether the reader may learn of a message now.
+def visible(
+    reader: Reader, required: Expression | None = None, told: Told = Message
+) -> ColumnElement[bool]:
+    """Return whether the reader may learn of a message, or of what its kind of row is about, now.
 
     `required` are the classes that are needed in place of the message's own: more than these, where
     a filter asks about a field of some class.
@@ -28,22 +35,23 @@ def visible(reader: Reader, required: Expression | None = None) -> ColumnElement
     case, and for its referral when it has one.
     """
     own = sql.organisation(reader)
-    about_person = _mask(reader, None)
-    about_case = _mask(reader, Message.case_id)
-    mask = case((Message.subject == Message.person_id, about_person), else_=about_case)
+    about_person = mask(reader, None, told)
+    about_case = mask(reader, told.case_id, told)
+    seen = case((told.subject == told.person_id, about_person), else_=about_case)
     return or_(
-        Message.custodian_id == own,
-        and_(own == any_(Message.parties), ~sql.sealed(reader, case=Message.case_id)),
-        sql.may_see(mask, CLASSES if required is None else required),
+        told.custodian_id == own,
+        and_(own == any_(told.parties), ~sql.sealed(reader, case=told.case_id)),
+        sql.may_see(seen, told.__table__.c.classes if required is None else required),
     )
 
 
-def _mask(reader: Reader, of_case: Any) -> ColumnElement[int]:
+def mask(reader: Reader, of_case: Any, told: Told = Message) -> ColumnElement[int]:
+    """Return the classes that the reader sees of the case, or without one of the person's record."""
     return sql.shared(
         reader,
-        custodian=Message.custodian_id,
-        person=Message.person_id,
+        custodian=told.custodian_id,
+        person=told.person_id,
         case=of_case,
-        referral=Message.referral_id,
-        confidentiality=_PROTECTED,
+        referral=told.referral_id,
+        confidentiality=_protected(told),
     )
