@@ -93,11 +93,7 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-_COORDINATOR_ALONE = {
-    Scope.ADMIN.value,
-    Scope.LEDGER_AUDIT.value,
-    Scope.POLICY_PUBLISH.value,
-}
+_COORDINATOR_ALONE = {Scope.ADMIN.value, Scope.LEDGER_AUDIT.value, Scope.POLICY_PUBLISH.value}
 
 
 def scopes_of(kind: str) -> frozenset[str]:

@@ -9,7 +9,7 @@ async def test_registering_makes_a_person_with_the_callers_record(world, clinic)
     assert (record["custodian_id"], record["number"]) == (clinic.id, "M-1")
     (told,) = await world.events(person["id"])
     assert told.type == "org.careloop.person.registered.v1"
-    assert told.data["change"] == {"record_id": record["id"]}
+    assert told.data["change"] == {"record_id": record["id"], "contact_prohibited": False}
 
 
 async def test_a_person_known_to_another_organisation_alone_is_not_there(world, clinic, outsider):

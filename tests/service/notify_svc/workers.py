@@ -53,9 +53,8 @@ def credentials(user, password):
     """Let in one user alone."""
 
     def check(server, session, envelope, mechanism, data):
-        return AuthResult(
-            success=data.login == user.encode() and data.password == password.encode()
-        )
+        known = data.login == user.encode() and data.password == password.encode()
+        return AuthResult(success=known, handled=known)
 
     return check
 

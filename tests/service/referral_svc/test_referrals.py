@@ -37,6 +37,9 @@ async def test_a_referral_writes_its_row_its_history_and_its_event(world):
         "need_category": "food-insecurity",
         "status": "requested",
         "previous_status": None,
+        "accept_by": made["accept_by"],
+        "start_by": made["start_by"],
+        "contacting_subject_prohibited": False,
     }
     audits = "SELECT count(*) FROM audit WHERE resource = :id AND action = 'referral.requested'"
     assert await world.scalar(audits, id=made["id"]) == 1

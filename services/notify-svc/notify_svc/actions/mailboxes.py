@@ -89,7 +89,7 @@ async def verify(
         box.verified_at = now
         box.digest_at = _digest_at(box, now)
         # what happened before is not told late
-        box.seen_seq = await feed.head(tx, caller.organisation_id)
+        box.seen_seq = (await feed.head(tx, caller.organisation_id)).seq
         box.version += 1
         box.updated_at = now
         await tx.flush()

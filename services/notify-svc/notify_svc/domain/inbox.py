@@ -12,6 +12,8 @@ A notice is withdrawn when what it tells of is over.
 
 from enum import StrEnum
 
+from notify_svc.domain.kinds import DISABLED, WARNED
+
 # an inbox that is nobody's in particular: what an organisation is told without a name
 TEAM = "team"
 # where an organisation is told of the state of its own webhooks
@@ -38,6 +40,6 @@ OPEN_TASK = frozenset({"ready", "in-progress", "on-hold"})
 # a referral in one of these has come to its end
 ENDED_REFERRAL = frozenset({"rejected", "cancelled", "completed", "failed", "voided"})
 # what is told of an organisation's own endpoints
-OF_ENDPOINTS = ("webhook.endpoint.warned", "webhook.endpoint.disabled")
+OF_ENDPOINTS = (WARNED, DISABLED)
 # an event by which a worker took the task: there is no need to tell the one who did
 CLAIM = "claim"

@@ -10,6 +10,8 @@ from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 
+from notify_svc.domain.kinds import DISABLED, WARNED
+
 LINES = 50
 _SAYS = {
     ("assigned", "task"): "A task was assigned",
@@ -26,8 +28,8 @@ _SAYS = {
 # a mail that says less is better than one that holds up the others
 _ELSE = "There is something for you"
 _OF_ENDPOINTS = {
-    "webhook.endpoint.warned": "Deliveries to a webhook endpoint keep failing; it will be disabled.",
-    "webhook.endpoint.disabled": "A webhook endpoint was disabled; its deliveries are held.",
+    WARNED: "Deliveries to a webhook endpoint keep failing; it will be disabled.",
+    DISABLED: "A webhook endpoint was disabled; its deliveries are held.",
 }
 
 
