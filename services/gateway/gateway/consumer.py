@@ -8,7 +8,7 @@ referral.requested                   open what is asked for
 referral.accepted                    widen it, open the way back
 referral.completed                   let it run out
 referral.rejected, cancelled, failed, voided   end it at once
-disclosure.made                      enter what webhooks tell into the ledger
+disclosure.made, disclosure.mailed   enter what webhooks and mails tell into the ledger
 """
 
 from collections.abc import Awaitable, Callable
@@ -106,4 +106,5 @@ HANDLERS: dict[str, Callable[[AsyncSession, Received], Awaitable[None]]] = {
     "org.careloop.referral.failed.v1": referral_over,
     "org.careloop.referral.voided.v1": referral_over,
     webhooks.KIND: webhooks.disclosure_made,
+    webhooks.MAILED: webhooks.disclosure_made,
 }

@@ -16,6 +16,7 @@ from svckit.clock import wire
 from svckit.ids import new_id
 from svckit.outbox import Event, record
 
+from notify_svc.domain.kinds import full
 from notify_svc.domain.readers import default_purpose
 from notify_svc.domain.verification import VERIFICATION
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from notify_svc.queries.claims import Telling
 
 TOPIC = "notify.v1"
-PUBLISHES = ("disclosure.made",)
+PUBLISHES = ("disclosure.made", "disclosure.mailed")
 # what of an event's data goes out
 THIN = ("id", "version", "href", "case_id")
 # an event stays well below what the log takes
@@ -49,8 +50,11 @@ def challenge(endpoint_id: str, version: int, at: datetime, given: str) -> bytes
     return orjson.dumps({"type": VERIFICATION, "timestamp": wire(at), "data": data})
 
 
-async def disclosed(tx: AsyncSession, custodian_id: str, told: "Sequence[Telling]") -> None:
-    """Record that attempts tell of one custodian's persons."""
+async def disclosed(
+    tx: AsyncSession, custodian_id: str, told: "Sequence[Telling]", *, by_mail: bool = False
+) -> None:
+    """Record that attempts tell of one custodian's persons: to endpoints, or to mailboxes."""
+    what, where = ("mail_id", "mailbox_id") if by_mail else ("delivery_id", "endpoint_id")
     found = new_id("dsc")
     data = {
         "id": found,
@@ -60,14 +64,14 @@ async def disclosed(tx: AsyncSession, custodian_id: str, told: "Sequence[Telling
         "case_id": None,
         "parties": [],
         "classes": [],
-        "href": "/v1/deliveries",
+        "href": "/v1/inbox" if by_mail else "/v1/deliveries",
         "change": {
             "policy": policy.in_force().version,
             "items": [
                 {
                     "attempt_id": each.token,
-                    "delivery_id": each.delivery_id,
-                    "endpoint_id": each.endpoint_id,
+                    what: each.delivery_id,
+                    where: each.endpoint_id,
                     "organisation_id": each.organisation_id,
                     "purpose": default_purpose(each.kind),
                     "person_id": each.person_id,
@@ -77,5 +81,5 @@ async def disclosed(tx: AsyncSession, custodian_id: str, told: "Sequence[Telling
             ],
         },
     }
-    kind = "org.careloop.disclosure.made.v1"
+    kind = full("disclosure.mailed" if by_mail else "disclosure.made")
     await record(tx, Event(type=kind, subject=found, version=1, key=custodian_id, data=data))

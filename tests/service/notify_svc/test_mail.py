@@ -504,6 +504,6 @@ async def test_what_a_mail_tells_of_others_persons_is_told_to_the_ledger(office,
     await office.pass_time()
     asked = "SELECT convert_from(value, 'UTF8')::jsonb->'change'->'items'->0 FROM outbox"
     [item] = (await world.sql(asked)).scalars()
-    assert item["endpoint_id"].startswith("mbx_")
+    assert item["mailbox_id"].startswith("mbx_")
     assert (item["organisation_id"], item["person_id"]) == (office.agency, world.person)
     assert item["classes"] == ["coordination"]

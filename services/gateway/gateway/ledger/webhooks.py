@@ -19,6 +19,7 @@ from gateway.queries.ledger import Known, Subject
 
 _TURN = 7_412_103
 KIND = "org.careloop.disclosure.made.v1"
+MAILED = "org.careloop.disclosure.mailed.v1"
 
 
 async def disclosure_made(tx: AsyncSession, received: Received) -> None:
@@ -47,10 +48,10 @@ async def disclosure_made(tx: AsyncSession, received: Received) -> None:
 
 
 def _answer(told: dict[str, Any], item: Disclosed, traceparent: str) -> Answer:
-    is_mail = told["endpoint_id"].startswith("mbx_")
+    is_mail = "mailbox_id" in told
     return Answer(
         told["organisation_id"],
-        told["endpoint_id"],
+        told["mailbox_id" if is_mail else "endpoint_id"],
         told["attempt_id"],
         told["purpose"],
         MAIL if is_mail else WEBHOOK,

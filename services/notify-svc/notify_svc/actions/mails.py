@@ -220,7 +220,8 @@ async def _disclose(
             by_custodian.setdefault(item.custodian_id, []).append(telling)
     for custodian_id, tellings in sorted(by_custodian.items()):
         for start in range(0, len(tellings), events.TELLINGS):
-            await events.disclosed(tx, custodian_id, tellings[start : start + events.TELLINGS])
+            some = tellings[start : start + events.TELLINGS]
+            await events.disclosed(tx, custodian_id, some, by_mail=True)
 
 
 async def settle(
