@@ -1,7 +1,7 @@
 """keep the worker inbox.
 
 Revision ID: 2bd5949d72b0
-Revises: fee0d4a1c001
+Revises: 5e4d0de10001
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 from svckit.migrate import READER, belt
 
 revision = "2bd5949d72b0"
-down_revision = "fee0d4a1c001"
+down_revision = "5e4d0de10001"
 branch_labels = None
 depends_on = None
 
