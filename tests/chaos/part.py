@@ -12,11 +12,13 @@ from datetime import timedelta
 
 import uvloop
 from sqlalchemy import text
-from svckit import clock, leases
+from svckit import clock, leases, rights
 
 from tests.chaos import plan
 
 leases.LEASE_S = plan.LEASE_S
+# a restart on a busy machine takes longer than rights stay fresh: then nothing would be sent at all
+rights.STALE_AFTER_S = plan.STALE_S
 if skew_s := float(os.environ.get("CHAOS_SKEW_S", "0")):
     # before anybody imports it by name; nothing else reads the clock
     _now = clock.now

@@ -17,6 +17,7 @@ LEASE_S = 4.0
 TOTAL_S, CONNECT_S, MARGIN_S = 2.0, 1.0, 1.5
 DELIVER_LEASE_S = TOTAL_S + MARGIN_S
 KAFKA_SESSION_S = 10.0
+STALE_S = 30.0
 VERIFY_S = (0.0, 0.3, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 SCHEDULE_S = (0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
 WINDOW = 16  # attempts in flight for one endpoint, as notify_svc.domain.attempts has it
