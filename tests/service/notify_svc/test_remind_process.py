@@ -34,6 +34,7 @@ async def started(world, issuer, server):
         internal_jwks_url=issuer.jwks_url,
         smtp_url=f"smtp://127.0.0.1:{server.port}",
         smtp_plain="true",
+        cursor_key=world.settings.cursor_key.get_secret_value(),
         smtp_timeout_s="2",
         lease_margin_s="0.2",
         smtp_schedule_s="[0, 0.05, 0.1, 0.1, 0.1, 0.1]",
