@@ -14,7 +14,8 @@ from careloop.demo.journey import Journey
 from careloop.partner import Partner
 
 NOTHING = "[dim]—[/]"
-_ID = re.compile(PATTERN)
+# an id, or an instant
+_NO_CODE = re.compile(rf"{PATTERN}|\d{{4}}-\d\d-\d\dT")
 # how a list that shows nothing is told apart from one that is refused
 _NOT_FOUND = 404
 
@@ -114,6 +115,8 @@ def _list(reader: Partner, path: str, name: str) -> str:
 
 
 def _details(change: Mapping[str, Any]) -> str:
-    """Return the codes of a change; ids tell a reader of this table nothing."""
-    codes = (value for value in change.values() if isinstance(value, str) and not _ID.match(value))
+    """Return the codes of a change; ids and deadlines tell a reader of this table nothing."""
+    codes = (
+        value for value in change.values() if isinstance(value, str) and not _NO_CODE.match(value)
+    )
     return ", ".join(codes)

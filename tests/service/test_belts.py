@@ -40,6 +40,8 @@ CLOSED = {
     "referral_svc case_file": "asked when somebody refers",
     "document_svc case_ref": "asked when a document is attached",
     "notify_svc webhook_secret": "signs; told once, by the command that made it",
+    "notify_svc access": "what was told of whom, for the worker that looks whether it still may be",
+    "notify_svc access_check": "the same worker's notes",
     "notify_svc inbox_duty": "the clock's",
     "notify_svc mail": "on its way to a worker's own address",
     "notify_svc mail_attempt": "on its way to a worker's own address",

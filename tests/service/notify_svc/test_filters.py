@@ -7,7 +7,13 @@ FOOD, HOUSING = "food-insecurity", "housing-instability"
 
 
 def referral(status, category=FOOD):
-    return {"need_category": category, "status": status, "previous_status": None}
+    return {
+        "requester_id": new_id("org"),
+        "recipient_id": new_id("org"),
+        "need_category": category,
+        "status": status,
+        "previous_status": None,
+    }
 
 
 async def referrals(world, custodian, **more):
