@@ -10,7 +10,6 @@ DATA ?= .careloop
 PORT ?= 8080
 WORKERS ?= 2
 MINUTES ?= 10
-CHAOS_MINUTES ?= 10
 LOG ?= postgres
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OWN := $(PIP) --no-deps --no-build-isolation -e .
@@ -20,7 +19,8 @@ LONG := tests/security/attacks tests/security/test_limits.py tests/chaos \
 	tests/e2e/test_kill.py tests/e2e/test_stream.py tests/e2e/test_policy.py tests/e2e/test_event_log_stopped.py tests/e2e/test_schemathesis.py tests/e2e/test_oauth4webapi.py \
 	tests/service/gateway/test_replicas.py tests/service/gateway/test_ledger.py tests/service/gateway/test_ledger_proofs.py \
 	tests/service/notify_svc/test_process.py tests/service/notify_svc/test_views.py tests/service/notify_svc/test_stream.py \
-	tests/service/notify_svc/test_remind_process.py tests/service/document_svc/test_kill.py \
+	tests/service/notify_svc/test_remind_process.py tests/service/notify_svc/test_mail.py \
+	tests/service/notify_svc/test_recovery.py tests/service/notify_svc/test_transport.py tests/service/document_svc/test_kill.py \
 	tests/service/eventlog/test_relay.py tests/service/eventlog/test_parked_commands.py tests/service/eventlog/test_operator.py tests/receivers tests/e2e/test_operator.py tests/service/sharing/test_matrix.py
 PACKAGES := svckit sharing case_svc referral_svc document_svc notify_svc gateway careloop
 
@@ -124,7 +124,6 @@ ci: ## everything, as .ci/run calls it
 	PROVE_ONE_IN=20 $(MAKE) prove
 	$(MAKE) containers
 	$(MAKE) kafka
-	$(MAKE) chaos MINUTES=$(CHAOS_MINUTES)
 	$(MAKE) long
 	$(MAKE) test
 

@@ -2,12 +2,16 @@
 
 from collections import Counter, defaultdict
 
+from notify_svc.domain.sealing import Sealer, key_of
+
 from tests.chaos import plan
 from tests.chaos.signatures import verifier
 
 ENDS = {"delivered", "exhausted", "cancelled", "expired"}
 TOLERANCE_S = 300  # Standard Webhooks: what a receiver accepts
 _GRACE_S = 1.5
+# the key that svckit.testing gives to services
+_SEALER = Sealer([key_of("0" * 64)])
 IN_FLIGHT = 64  # NOTIFY_DELIVER_CONCURRENCY
 
 
@@ -96,7 +100,7 @@ def _bytes(seen, found, received):
     """I7: the same bytes under one id, signed by a key of the endpoint, at about that time."""
     secrets = defaultdict(set)
     for row in seen.rows("secrets"):
-        secrets[row["endpoint_id"]].add(row["value"])
+        secrets[row["endpoint_id"]].add(_SEALER.open(row["value"], row["endpoint_id"]))
     for line in seen.lines("endpoints"):
         if "secret" in line:
             secrets[line["endpoint"]].add(line["secret"])

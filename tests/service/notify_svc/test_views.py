@@ -143,7 +143,13 @@ class Story:
             return
         verb, category = draw.choice(sorted(VERBS)), draw.choice((FOOD, HOUSING))
         referral = draw.choice(self.referrals)
-        change = {"need_category": category, "status": VERBS[verb], "previous_status": None}
+        change = {
+            "requester_id": self.clinic,
+            "recipient_id": self.pantry,
+            "need_category": category,
+            "status": VERBS[verb],
+            "previous_status": None,
+        }
         event = await self.world.happened(
             f"referral.{verb}", self.clinic, subject=referral, case_id=case, change=change
         )
