@@ -5,7 +5,6 @@ import signal
 import time
 import uuid
 
-import asyncpg
 from svckit.db import Database
 from svckit.eventlog import Record, connect
 
@@ -194,12 +193,6 @@ async def wipe(stage):
         await stage.stores.start_broker()
 
 
-UNREACHABLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-)
 EVERYWHERE = {
     kill: 12,
     stop: 3,

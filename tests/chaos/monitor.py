@@ -5,6 +5,7 @@ import contextlib
 import time
 
 import asyncpg
+from svckit.faults import DRIVER_AWAY
 
 from tests.chaos import plan
 
@@ -28,7 +29,7 @@ async def ask(url, query, *args, within_s=60.0):
                 return await connection.fetchval(query, *args)
             finally:
                 await connection.close(timeout=2)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        except DRIVER_AWAY:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.1)
@@ -48,7 +49,7 @@ class Arrivals:
     async def _look(self):
         while True:
             for group, url in self._urls.items():
-                with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                with contextlib.suppress(*DRIVER_AWAY):
                     self._latest[group] = await ask(url, _AT, group, plan.TOPIC) or 0.0
             await asyncio.sleep(0.5)
 
@@ -56,6 +57,8 @@ class Arrivals:
         """Wait until every group has all from before `since`; tell whether it came to that."""
         deadline = time.monotonic() + within_s
         while min(self._latest.values()) < since:
+            if self._task.done():
+                self._task.result()  # nobody looks any more: that is no finding
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0.1)

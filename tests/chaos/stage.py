@@ -7,8 +7,8 @@ import signal
 import time
 from collections import Counter
 
-from sqlalchemy.exc import SQLAlchemyError
 from svckit.eventlog import LogError
+from svckit.faults import AWAY
 
 from tests.chaos import faults, monitor, partners, plan
 from tests.chaos.poll import Poller
@@ -129,7 +129,7 @@ class Stage:
             what = await fault(self)
         except faults.Failed as error:
             self.wrong(str(error))
-        except (*faults.UNREACHABLE, SQLAlchemyError, LogError) as error:
+        except (*AWAY, LogError) as error:
             what = f"interrupted: {type(error).__name__}"
         self.tell(fault.__name__, what, took_s=round(time.time() - began, 2))
         task = asyncio.create_task(self._recovery(fault.__name__))

@@ -18,12 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import structlog
-from asyncpg.exceptions import InterfaceError, PostgresError
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from svckit.errors import Invalid
+from svckit.faults import AWAY
 from svckit.ids import PATTERN
 from svckit.problems import render
 
@@ -215,6 +214,6 @@ class Disclosing:
         try:
             async with self._db.read() as session:
                 return await self._owner_of(session, row_id)
-        except (SQLAlchemyError, OSError, PostgresError, InterfaceError) as error:
+        except AWAY as error:
             _log.warning("an owner cannot be looked up", error=type(error).__name__)
             return None

@@ -1,13 +1,17 @@
 """Which failures may pass by themselves, and which will meet the same record again and again."""
 
 from asyncpg.exceptions import InterfaceError as DriverInterfaceError
-from asyncpg.exceptions import PostgresConnectionError
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError
+from asyncpg.exceptions import InternalClientError, PostgresConnectionError, PostgresError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from svckit.errors import TooManyRequests, Unavailable
 from svckit.eventlog import LogError
 
+# What a database that is away, or ends a session, makes its drivers raise. A server that dies while
+# it greets makes asyncpg take the rest of its words for an error of its own: InternalClientError.
+DRIVER_AWAY = (OSError, PostgresError, DriverInterfaceError, InternalClientError)
+AWAY = (SQLAlchemyError, *DRIVER_AWAY)
 PASSING = (
     OSError,  # with ConnectionError and TimeoutError
     Unavailable,
@@ -17,6 +21,7 @@ PASSING = (
     DisconnectionError,
     InterfaceError,
     DriverInterfaceError,
+    InternalClientError,
     PostgresConnectionError,
 )
 # SQLSTATE classes: connection, transaction rollback (deadlock, serialisation), resources,

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy.exc import SQLAlchemyError
 
 from svckit.errors import Unavailable
+from svckit.faults import AWAY
 
 Check = Callable[[], Awaitable[str]]
 router = APIRouter(include_in_schema=False)
@@ -27,7 +27,7 @@ async def readyz(request: Request) -> dict[str, str]:
     ready: Check = request.app.state.ready
     try:
         rights = await ready()
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
+    except AWAY as error:
         raise Unavailable("Not ready.") from error
     return {"status": "ready", "rights": rights}
 

@@ -12,10 +12,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from asyncpg.exceptions import InterfaceError, PostgresError
 
-# What a driver raises when the server is away or ends the session.
-UNREACHABLE = (OSError, PostgresError, InterfaceError)
+from svckit.faults import DRIVER_AWAY
 
 LEASE_S = 15
 # The lock number that says "I am a member"; above every lease number.
@@ -117,5 +115,5 @@ class Leases:
         await asyncio.gather(self._beat, return_exceptions=True)
         try:
             await self._connection.close(timeout=2)
-        except UNREACHABLE:
+        except DRIVER_AWAY:
             self._connection.terminate()

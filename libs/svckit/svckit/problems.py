@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import structlog
-from asyncpg.exceptions import InterfaceError, PostgresError
+from asyncpg.exceptions import InterfaceError, InternalClientError, PostgresError
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
@@ -146,6 +146,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OSError)
     @app.exception_handler(PostgresError)
     @app.exception_handler(InterfaceError)
+    @app.exception_handler(InternalClientError)
     @app.exception_handler(asyncio.TimeoutError)
     async def _database(_: Request, error: Exception) -> Response:
         return render(of_database(error))

@@ -6,10 +6,10 @@ from pathlib import Path
 import structlog
 from fastapi import FastAPI
 from sharing import following
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Scope
 from svckit import service
 from svckit.errors import CareloopError
+from svckit.faults import AWAY
 from svckit.service import Running
 
 from document_svc import actions, api, consumer
@@ -38,7 +38,7 @@ async def _sweep(running: Running, stop: asyncio.Event) -> None:
             removed = await actions.sweep(running.db, storage, settings.orphan_after_s)
             if removed:
                 _log.info("orphans removed", count=removed)
-        except (CareloopError, SQLAlchemyError, OSError) as error:
+        except (CareloopError, *AWAY) as error:
             _log.warning("the sweep waits for its next turn", error=type(error).__name__)
         try:
             async with asyncio.timeout(settings.sweep_every_s):

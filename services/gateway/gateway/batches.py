@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 import asyncpg
 import structlog
-from asyncpg.exceptions import InterfaceError, PostgresError
 from svckit.errors import Unavailable
+from svckit.faults import DRIVER_AWAY
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,7 +21,7 @@ _COMMIT_S = 5.0
 _WAITING = 5_000
 _A_BATCH = 500
 # the last two: what this build cannot put into a row
-_AWAY = (OSError, TimeoutError, PostgresError, InterfaceError, ValueError, LookupError)
+_AWAY = (*DRIVER_AWAY, ValueError, LookupError)
 _log = structlog.get_logger("batches")
 
 

@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from svckit.db import Database
-from svckit.faults import PASSING
+from svckit.faults import AWAY, PASSING
 
 from gateway.limits import Quotas
 from gateway.queries.quotas import own_quotas
@@ -40,5 +39,5 @@ async def _follow(db: Database, quotas: Quotas) -> None:
         await asyncio.sleep(_EVERY_S)
         try:
             await _look(db, quotas)
-        except (SQLAlchemyError, *PASSING) as error:
+        except (*AWAY, *PASSING) as error:
             _log.warning("quotas cannot be read", error=type(error).__name__)

@@ -12,18 +12,15 @@ from typing import Any
 
 import asyncpg
 import structlog
-from asyncpg.exceptions import PostgresError
-from sqlalchemy.exc import SQLAlchemyError
 from svckit.clock import now
 from svckit.db import Database
-from svckit.faults import PASSING
+from svckit.faults import AWAY, PASSING
 
 from gateway.queries import identity
 from gateway.tokens import Revoked
 
 _FORGET_EVERY_S = 60.0
 _CONNECT_S = 5.0
-_AWAY = (SQLAlchemyError, PostgresError, *PASSING)
 _log = structlog.get_logger("revocations")
 
 
@@ -71,7 +68,7 @@ class Follower:
                     forget_at = time.monotonic() + _FORGET_EVERY_S
                     async with self._db.begin() as tx:
                         await identity.forget_expired(tx, now())
-            except _AWAY as error:
+            except (*AWAY, *PASSING) as error:
                 _log.warning("revocations cannot be read", error=type(error).__name__)
                 await asyncio.sleep(self._poll_s)
 
@@ -88,5 +85,5 @@ class Follower:
 
     async def _hang_up(self) -> None:
         if self._connection is not None:
-            with suppress(*_AWAY):
+            with suppress(*AWAY):
                 await self._connection.close(timeout=1)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from time import monotonic
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from svckit.db import Database
+from svckit.faults import AWAY
 from svckit.identity import Caller
 from svckit.rights import Rights
 
@@ -84,7 +84,7 @@ class Feed:
             try:
                 async with self._db.read() as session:
                     self._heads = await queries.heads(session, list(self._waiting))
-            except (SQLAlchemyError, OSError) as error:
+            except AWAY as error:
                 _log.warning("the feed's counters cannot be read", error=type(error).__name__)
             turn, self._turn = self._turn, asyncio.Event()
             turn.set()

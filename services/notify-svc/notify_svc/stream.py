@@ -12,13 +12,12 @@ from time import monotonic
 from typing import Any
 
 import orjson
-from asyncpg.exceptions import InterfaceError, PostgresError
 from prometheus_client import Gauge
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 from svckit import disclosure
 from svckit.errors import CareloopError, TooManyRequests
+from svckit.faults import AWAY
 from svckit.identity import Caller
 from svckit.problems import of_database
 from svckit.rights import Rights, RightsStale
@@ -31,7 +30,6 @@ from notify_svc.settings import Settings
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 1_000
 _A_BATCH = 50
-_AWAY = (SQLAlchemyError, PostgresError, InterfaceError, OSError)
 _open = Gauge("careloop_feed_streams", "Streams of the feed that are open")
 Present = Callable[[FeedRow], dict[str, Any]]
 
@@ -82,7 +80,7 @@ class Streams:
                 yield part
         except CareloopError as error:
             yield farewell(error.code)
-        except _AWAY as error:
+        except AWAY as error:
             yield farewell(of_database(error).code)
 
     async def _batches(

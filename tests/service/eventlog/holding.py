@@ -3,7 +3,8 @@
 import asyncio
 import sys
 
-from svckit.leases import UNREACHABLE, Leases
+from svckit.faults import DRIVER_AWAY
+from svckit.leases import Leases
 
 
 async def main(url):
@@ -13,7 +14,7 @@ async def main(url):
         await asyncio.sleep(0.1)
         try:
             await leases.refresh()
-        except UNREACHABLE:
+        except DRIVER_AWAY:
             print("lost", flush=True)
             return
 

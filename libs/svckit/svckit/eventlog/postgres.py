@@ -17,7 +17,8 @@ from svckit.eventlog import PARTITIONS, LogError, Record, TopicPartition
 from svckit.eventlog.postgres_consumer import CHANNEL, PostgresConsumer
 from svckit.eventlog.postgres_schema import create, create_topic
 from svckit.failpoints import failpoint
-from svckit.leases import UNREACHABLE, Leases
+from svckit.faults import DRIVER_AWAY
+from svckit.leases import Leases
 
 # In the order in which appending takes the same rows, so that the two never wait in a circle.
 _MARK = """
@@ -161,7 +162,7 @@ class PostgresProducer:
     async def close(self) -> None:
         try:
             await self._connection.close(timeout=2)
-        except UNREACHABLE:
+        except DRIVER_AWAY:
             self._connection.terminate()
 
 
@@ -170,5 +171,5 @@ def _told() -> Iterator[None]:
     """Turn what the driver raises into LogError."""
     try:
         yield
-    except UNREACHABLE as error:
+    except DRIVER_AWAY as error:
         raise LogError(f"the log database: {type(error).__name__}") from error

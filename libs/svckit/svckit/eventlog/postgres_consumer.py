@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from svckit.eventlog import Batches, LogError, Mark, OffsetLost, Stored, TopicPartition
-from svckit.leases import UNREACHABLE, Leases
+from svckit.faults import DRIVER_AWAY
+from svckit.leases import Leases
 
 CHANNEL = "careloop_log"
 _IDLE_S = 0.25
@@ -101,7 +102,7 @@ class PostgresConsumer:
         try:
             async with self._leases.connection() as connection:
                 yield connection
-        except UNREACHABLE as error:
+        except DRIVER_AWAY as error:
             raise LogError(f"the log database: {type(error).__name__}") from error
 
     @asynccontextmanager
@@ -119,7 +120,7 @@ class PostgresConsumer:
             self._hint.clear()
             try:
                 await self._refresh()
-            except UNREACHABLE as error:
+            except DRIVER_AWAY as error:
                 raise LogError(f"the log database: {type(error).__name__}") from error
             found = await self._read(limit)
             left = until - loop.time()

@@ -11,11 +11,11 @@ from typing import Any
 import structlog
 from prometheus_client import Gauge
 from sharing import purposes
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import audit
 from svckit.clock import now
 from svckit.errors import FieldError, Forbidden, Invalid
+from svckit.faults import AWAY
 from svckit.idempotency import check_version
 from svckit.identity import Caller
 from svckit.ids import new_id
@@ -151,7 +151,7 @@ async def watch(running: Any, stop: asyncio.Event) -> None:
         try:
             async with running.db.read() as session:
                 _OVERDUE.set(await emergencies.count_overdue(session, now()))
-        except (SQLAlchemyError, OSError) as error:
+        except AWAY as error:
             _log.warning("reviews cannot be counted", error=type(error).__name__)
         try:
             await asyncio.wait_for(stop.wait(), _LOOK_S)

@@ -15,10 +15,10 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
 from sqlalchemy import insert
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now, wire
 from svckit.errors import CareloopError
+from svckit.faults import AWAY
 from svckit.merkle import Tree, leaf_hash
 from svckit.service import Running
 
@@ -47,7 +47,7 @@ async def watch(running: Running, stop: asyncio.Event) -> None:
         try:
             async with running.db.begin() as tx:
                 sealed = await seal(tx, lambda: ring().access.signing(time.time()))
-        except (SQLAlchemyError, OSError, CareloopError) as error:
+        except (CareloopError, *AWAY) as error:
             _log.warning("the ledger is not sealed this time", error=type(error).__name__)
             sealed = None
         if sealed is not None and sealed.size == MOST:

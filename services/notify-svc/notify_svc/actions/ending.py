@@ -10,11 +10,9 @@ from contextlib import suppress
 from datetime import timedelta
 
 import structlog
-from asyncpg.exceptions import InterfaceError, PostgresError
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
-from svckit.faults import PASSING
+from svckit.faults import AWAY, PASSING
 from svckit.ids import new_id
 from svckit.service import Running
 from svckit.telemetry import traceparent
@@ -28,7 +26,6 @@ from notify_svc.queries import access, audience
 
 _IDLE_S = 0.25
 _PERSONS = 50
-_AWAY = (SQLAlchemyError, PostgresError, InterfaceError, *PASSING)
 # by the letters of an id
 _HREFS = {"per": "persons", "cas": "cases", "ref": "referrals"}
 _log = structlog.get_logger("ending")
@@ -46,7 +43,7 @@ async def watch(running: Running, stop: asyncio.Event) -> None:
                 if found:
                     async with running.db.begin() as tx:
                         await step(tx, settle_s)
-        except _AWAY as error:
+        except (*AWAY, *PASSING) as error:
             _log.warning("what ended cannot be told yet", error=type(error).__name__)
         if not found:
             with suppress(TimeoutError):

@@ -9,8 +9,8 @@ from time import monotonic
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy.exc import SQLAlchemyError
 from svckit.db import Database
+from svckit.faults import AWAY
 from svckit.rights import Rights
 from svckit.service import Running
 
@@ -56,7 +56,7 @@ class Keeper:
         while not stop.is_set():
             try:
                 moved = await self.turn()
-            except (SQLAlchemyError, OSError) as error:
+            except AWAY as error:
                 _log.warning("endpoints are not looked after", error=type(error).__name__)
                 moved, idle_s = False, _IDLE_S[1]
             idle_s = _IDLE_S[0] if moved else min(idle_s * 2, _IDLE_S[1])
@@ -106,7 +106,7 @@ class Keeper:
                 await verification.settle(
                     tx, challenge.token, finding, self._settings, _jitter.random()
                 )
-        except (SQLAlchemyError, OSError) as error:
+        except AWAY as error:
             # asked again after the lease
             _log.warning("a verification is not written", error=type(error).__name__)
         else:
