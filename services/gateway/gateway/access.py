@@ -43,12 +43,12 @@ class Sampler:
 
     def __call__(self) -> bool:
         at = time.monotonic()
-        gained = (at - self._at) * self._per_second
-        self._left = min(self._left + gained, self._most)
+        left = self._left + (at - self._at) * self._per_second
         self._at = at
-        if self._left < 1:
+        if left < 1:
+            self._left = left
             return False
-        self._left -= 1
+        self._left = min(left, self._most) - 1
         return True
 
 
@@ -85,19 +85,19 @@ class Lines:
     def __init__(self, log_level: str) -> None:
         self._on = log_level.lower() not in _QUIET
         self._lines: list[bytes] = []
-        # what lines of the same kind begin with, made once
-        self._begun: dict[_Kind, bytes] = {}
+        # what lines of the same kind begin with, and where their times are counted; looked up once
+        self._begun: dict[_Kind, tuple[bytes, list[float]]] = {}
         self._timer: TimerHandle | None = None
 
     def of(self, done: Done) -> None:
         """Tell of a request that is answered."""
         took_s = time.perf_counter() - done.started
-        method, resource, service, status = done.method, done.resource, done.service, done.status
-        SECONDS.observe(method, resource, service, status, took_s)
+        kind = (done.method, done.resource, done.service, done.status, done.organisation_id)
+        begun, taken = self._begun.get(kind) or self._begin(kind)
+        taken[bisect_left(_BUCKETS, took_s)] += 1
+        taken[-1] += took_s
         if not self._on:
             return
-        kind = (method, resource, service, status, done.organisation_id)
-        begun = self._begun.get(kind) or self._begin(kind)
         at = orjson.dumps(now(), option=orjson.OPT_UTC_Z)
         self._lines.append(_LINE % (begun, took_s * 1000, at, done.trace[3:35]))
         if len(self._lines) >= _LINES:
@@ -105,13 +105,13 @@ class Lines:
         elif self._timer is None:
             self._timer = get_running_loop().call_later(_FLUSH_S, self.flush)
 
-    def _begin(self, kind: _Kind) -> bytes:
+    def _begin(self, kind: _Kind) -> tuple[bytes, list[float]]:
         names = ("method", "resource", "upstream", "status", "organisation_id")
         said: dict[str, object] = {"event": "request", "service": "gateway", "level": "info"}
         said |= dict(zip(names, kind, strict=True))
         if len(self._begun) >= _KINDS:
             self._begun.clear()
-        found = self._begun[kind] = orjson.dumps(said)[:-1]
+        found = self._begun[kind] = orjson.dumps(said)[:-1], SECONDS.taken(*kind[:4])
         return found
 
     def flush(self) -> None:
@@ -133,12 +133,14 @@ class Seconds(Collector):
         self._taken: dict[tuple[str, str, str, int], list[float]] = {}
 
     def observe(self, method: str, resource: str, service: str, status: int, took_s: float) -> None:
-        labels = (service, resource, method, status)
-        taken = self._taken.get(labels)
-        if taken is None:
-            taken = self._taken[labels] = [0.0] * (len(_BUCKETS) + 2)
+        taken = self.taken(method, resource, service, status)
         taken[bisect_left(_BUCKETS, took_s)] += 1
         taken[-1] += took_s
+
+    def taken(self, method: str, resource: str, service: str, status: int) -> list[float]:
+        """Return where `observe` counts what has these labels."""
+        nothing = [0.0] * (len(_BUCKETS) + 2)
+        return self._taken.setdefault((service, resource, method, status), nothing)
 
     def collect(self) -> Iterator[Metric]:
         found = HistogramMetricFamily(

@@ -207,7 +207,7 @@ def is_upload(route: Route, method: str) -> bool:
 def check_scope(route: Route, method: str, held: frozenset[str]) -> None:
     """Raise Forbidden unless one of the route's scopes is held (RFC 6750 s3.1)."""
     needed = route.scopes(method)
-    if not needed & held:
+    if needed.isdisjoint(held):
         wanted = " ".join(sorted(needed))
         challenge = f'Bearer realm="careloop", error="insufficient_scope", scope="{wanted}"'
         raise Forbidden(

@@ -18,6 +18,16 @@ _MAX = 50_000
 Fields = list[tuple[bytes, bytes]]
 
 
+class _Window:
+    """What one key has used, and until when that counts."""
+
+    __slots__ = ("until", "used")
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.used = 0
+
+
 class RateLimit:
     """A fixed window for each key; no I/O."""
 
@@ -26,31 +36,31 @@ class RateLimit:
         self._quota = quota
         self._window_s = window_s
         self.policy = self.policy_of(quota)
-        self._used: dict[str, list[float]] = {}
+        self._used: dict[str, _Window] = {}
 
     def take(self, key: str, quota: int | None = None) -> str:
         """Count one request; return what is left as a RateLimit item. Raises TooManyRequests."""
         at = time.monotonic()
         most = self._quota if quota is None else quota
         window = self._used.get(key)
-        if window is None or window[0] <= at:
+        if window is None or window.until <= at:
             if len(self._used) >= _MAX:
                 self._forget(at)
-            window = self._used[key] = [at + self._window_s, 0]
-        resets_in = max(1, round(window[0] - at))
-        if window[1] >= most:
+            window = self._used[key] = _Window(at + self._window_s)
+        resets_in = round(window.until - at) or 1
+        if window.used >= most:
             raise exceeded(self._name, self.policy_of(most), resets_in)
-        window[1] += 1
-        return f'"{self._name}";r={most - int(window[1])};t={resets_in}'
+        window.used += 1
+        return f'"{self._name}";r={most - window.used};t={resets_in}'
 
     def policy_of(self, quota: int) -> str:
         return f'"{self._name}";q={quota};w={self._window_s}'
 
     def _forget(self, at: float) -> None:
         """Make room: windows that have ended, else whoever used least of theirs."""
-        self._used = {key: window for key, window in self._used.items() if window[0] > at}
+        self._used = {key: window for key, window in self._used.items() if window.until > at}
         if len(self._used) >= _MAX:
-            busiest = sorted(self._used.items(), key=lambda item: -item[1][1])
+            busiest = sorted(self._used.items(), key=lambda item: -item[1].used)
             self._used = dict(busiest[: _MAX // 2])
 
 

@@ -215,8 +215,10 @@ class HardenedProtocol(HttpToolsProtocol):
         given = [*self.server_state.default_headers, *fields]
         if read.method == "HEAD":
             body = b""
-        elif status not in NO_BODY and b"content-length" not in dict(given):
-            given.append((b"content-length", b"%d" % len(body)))
+        elif status not in NO_BODY:
+            length = (b"content-length", b"%d" % len(body))
+            if length not in given and b"content-length" not in dict(given):
+                given.append(length)
         if not read.keep_alive:
             given.append((b"connection", b"close"))
         data = head_of(status, given) + body

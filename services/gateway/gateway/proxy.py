@@ -322,13 +322,14 @@ def parted(
     kept: list[tuple[bytes, bytes]] = []
     internal: dict[bytes, bytes] = {}
     listed: set[bytes] = set()
-    for name, value in given:
+    for field in given:
+        name, value = field
         if name.startswith(_INTERNAL_PREFIX):
             internal[name] = internal[name] + b", " + value if name in internal else value
         elif name not in _NOT_RETURNED:
-            kept.append((name, value))
+            kept.append(field)
         elif name == b"connection":
             listed.update(token.strip().lower() for token in value.split(b","))
-    if listed - _HARMLESS:
+    if listed and listed - _HARMLESS:
         kept = [(name, value) for name, value in kept if name == _LENGTH or name not in listed]
     return kept, internal

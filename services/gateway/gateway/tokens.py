@@ -152,12 +152,9 @@ class Tokens:
 
     def known(self, digest: bytes) -> Session | None:
         """Return the session of a token that was checked before and is still good, else None."""
-        session = self._sessions().get(digest)
-        return session if session is not None and self.is_good(session) else None
-
-    def _sessions(self) -> dict[bytes, Session]:
         _ = self.keys
-        return self._seen
+        session = self._seen.get(digest)
+        return session if session is not None and self.is_good(session) else None
 
     async def __call__(self, token: str) -> Caller:
         """Return who sent the access token: what our own routes ask. Raises Unauthenticated.

@@ -5,7 +5,6 @@ of the connection, an upgrade, bytes that nobody asked for. Trailers are dropped
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 import httptools
@@ -60,13 +59,13 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._bodiless = bodiless
-        self._heard = False
+        self._heard = self._said_1_1 = False
         self._interim = 0
         self._in_head = True
         self._head_bytes = self._fields_bytes = 0
         self._started = False
         self._complete = False
-        self._chunks: deque[bytes] = deque()
+        self._chunks: list[bytes] = []
         self._buffered = 0
 
     # the request
@@ -128,11 +127,9 @@ class Connection(asyncio.Protocol):
 
     def body(self) -> bytes:
         """Return what has come of the body since it was last asked for."""
-        chunks = self._chunks
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
+        chunks, self._chunks = self._chunks, []
         self._buffered = 0
-        return data
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     @property
     def reusable(self) -> bool:
@@ -163,10 +160,11 @@ class Connection(asyncio.Protocol):
         await waiter
 
     def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
+        if self._waiters:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiters.clear()
         if self._then is not None and (self._started or self._fault is not None):
             then, self._then = self._then, None
             then()
@@ -192,7 +190,9 @@ class Connection(asyncio.Protocol):
         if not self._busy or self._complete:
             self.fail("unasked-bytes")
             return
-        self._heard = True
+        if not self._heard:
+            self._heard = True
+            self._said_1_1 = data.startswith(b"HTTP/1.1 ")
         self.deadline = self._loop.time() + self._patience_s
         if self._in_head:
             # one long field reaches on_header only when it ends: count what is still inside
@@ -232,7 +232,7 @@ class Connection(asyncio.Protocol):
         if status in _INTERIM and self._interim < _MAX_INTERIM:
             self._interim += 1
             return
-        if status not in _FINAL or self._parser.get_http_version() != "1.1":
+        if status not in _FINAL or not self._is_1_1():
             raise _Unacceptable("status or version")
         self._check_framing(status)
         self.status = status
@@ -242,18 +242,21 @@ class Connection(asyncio.Protocol):
             self._complete = True
             self._keep = self._parser.should_keep_alive()
 
+    def _is_1_1(self) -> bool:
+        """Tell the version by the bytes where they say it plainly: the parser takes long to."""
+        plainly = self._said_1_1 and not self._interim
+        return plainly or self._parser.get_http_version() == "1.1"
+
     def _check_framing(self, status: int) -> None:
-        coding = length = None
-        for name, value in self.headers:
-            if name == b"content-length":
-                if length is not None or not value.isdigit():
-                    raise _Unacceptable("framing")
-                length = value
-            elif name == b"transfer-encoding":
-                if coding is not None or value.lower() != b"chunked":
-                    raise _Unacceptable("framing")
-                coding = value
-        if coding is not None and length is not None:
+        said = dict(self.headers)
+        length, coding = said.get(b"content-length"), said.get(b"transfer-encoding")
+        if len(said) < len(self.headers):
+            names = [name for name, _ in self.headers]
+            if names.count(b"content-length") > 1 or names.count(b"transfer-encoding") > 1:
+                raise _Unacceptable("framing")
+        if length is not None and (coding is not None or not length.isdigit()):
+            raise _Unacceptable("framing")
+        if coding is not None and coding.lower() != b"chunked":
             raise _Unacceptable("framing")
         if coding is length is None and not self._bodiless and status not in _BODILESS:
             # an answer that ends with its connection cannot be told from one cut short
