@@ -13,8 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from svckit import repair
 from svckit.db import Database
 from svckit.eventlog import LogError, TopicPartition, connect
-from svckit.inbox import Reader
-from svckit.service import Service, rights_of
+from svckit.service import Service, reader_of, rights_of
 
 from careloop.errors import NotRunning, Refused
 from careloop.layout import Layout
@@ -196,7 +195,7 @@ async def replay(
     Raises Refused.
     """
     service = named(name)
-    reader = Reader(service.name, service.handlers, service.upcasters)
+    reader = reader_of(service)
     async with places.database(name) as db:
         if which is None:
             async with db.begin() as tx:
@@ -222,5 +221,8 @@ async def skip(places: Places, name: str, message_id: int, *, actor: str) -> Non
 
 async def skip_key(places: Places, name: str, topic: str, key: str, *, actor: str) -> int:
     """Give up all parked events of a key, free it, and return how many they were."""
-    async with places.database(name) as db, db.begin() as tx:
-        return await repair.skip_key(tx, name, topic, key, actor=actor)
+    service = named(name)
+    async with places.database(name) as db:
+        await rights_of(service, db).learn()
+        async with db.begin() as tx:
+            return await repair.skip_key(tx, reader_of(service), topic, key, actor=actor)

@@ -29,7 +29,7 @@ CLOSED = {
     "inbox": "the consumer's",
     "aggregate_version": "the consumer's",
     "parked_message": "the operator's",
-    "blocked_key": "the operator's",
+    "case_svc blocked_key": "the operator's; it keeps the cases itself",
     "idempotency": "answers of commands, found by whoever gave the key, in the command",
     "audit": "written only",
     "sharing_policy": "the process reads by which rules it decides",
@@ -50,6 +50,7 @@ CLOSED = {
 OPEN = {
     "sharing_organisation": "the network's members; no person is in it",
     "sharing_seal": "ids of cases; a seal that is not seen would not seal",
+    "blocked_key": "ids of cases, and why; one that is not seen would not be closed",
     "sharing_protection": "ids of cases with a rank; one that is not seen would not protect",
     **dict.fromkeys(
         (

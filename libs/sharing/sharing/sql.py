@@ -7,6 +7,7 @@ Only parameters and columns of the static tables enter; nothing of the caller be
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
@@ -34,6 +35,18 @@ from sharing.classes import ALL, class_of
 from sharing.compiler import Column, Compiler, Expression, common, expression, number
 from sharing.model import Reader
 from sharing.tables import TEXT
+from sharing.waiting import waits
+
+
+@dataclass(frozen=True)
+class Protected:
+    """How a row under a case is protected, where the case is known by its events alone.
+
+    `rank` is how confidential it is, `waits` whether an event of its case is still to be applied.
+    """
+
+    rank: ColumnElement[int]
+    waits: ColumnElement[bool]
 
 
 def shared(
@@ -44,7 +57,7 @@ def shared(
     case: Column | None = None,
     parties: Sequence[Column] = (),
     referral: Column | None = None,
-    confidentiality: Column | None = None,
+    confidentiality: Column | Protected | None = None,
     at: datetime | Expression | None = None,
     rule: Rule | None = None,
 ) -> ColumnElement[int]:
@@ -54,12 +67,16 @@ def shared(
     reaches; a null case column is reached only by grants that hold for every case. `parties` are
     columns of organisations that, like the custodian, see all of the row unless the case is sealed.
     `referral` is the referral that the row is, or belongs to: grants of another one do not reach
-    it. `confidentiality` is a column of codes or of ranks; without one the row is normal. The clock
-    is the transaction's unless `at` is given. While the rights are not fresh, it is the custodian's
-    own row or an error (see `stale.py`).
+    it. `confidentiality` is a column of codes or of ranks, or what `protected` made; without one the
+    row is normal. The clock is the transaction's unless `at` is given. While the rights are not
+    fresh, it is the custodian's own row or an error (see `stale.py`).
     """
     if rights.is_stale():
         return stale.own_or_refused(reader.organisation_id, custodian)
+    closed: list[tuple[ColumnElement[bool], ColumnElement[int]]] = []
+    if isinstance(confidentiality, Protected):
+        closed = [(confidentiality.waits, number(0))]
+        confidentiality = confidentiality.rank
     columns = custodian, person, case, referral, confidentiality
     compiler = _compiler(reader, columns, at, rule or rules.current())
     mask = compiler.granted()
@@ -68,7 +85,7 @@ def shared(
         mask = switch((standing, number(ALL)), else_=expression(mask))
     mask = common(mask, compiler.barriers())
     own = custodian == reader.organisation_id
-    return switch((own, number(ALL)), else_=expression(mask))
+    return switch((own, number(ALL)), *closed, else_=expression(mask))
 
 
 _Columns = tuple[Column, Column, Column | None, Column | None, Column | None]
@@ -88,8 +105,8 @@ def _compiler(
     return Compiler(reader, row, rule, at)
 
 
-def protected(*, case: Column, confidentiality: Column | None = None) -> ColumnElement[int]:
-    """Return how confidential a row under a case is: at least as much as the case.
+def protected(*, case: Column, confidentiality: Column | None = None) -> Protected:
+    """Return how a row under a case is protected: at least as confidential as the case.
 
     For services that know of the case by the replica alone. Build it once for a kind of row: what
     is compiled is kept by its columns.
@@ -98,7 +115,8 @@ def protected(*, case: Column, confidentiality: Column | None = None) -> ColumnE
     found = select(one.c.confidentiality).where(one.c.case_id == case)
     of_case = func.coalesce(found.correlate_except(one).scalar_subquery(), confidential.NORMAL)
     least = switch((case.is_(None), number(0)), else_=of_case)
-    return func.greatest(_rank(confidentiality), least, type_=Integer)
+    rank = func.greatest(_rank(confidentiality), least, type_=Integer)
+    return Protected(rank, waits(case))
 
 
 def _rank(column: Column | None) -> Expression:
@@ -114,11 +132,13 @@ def _rank(column: Column | None) -> Expression:
 def sealed(reader: Reader, *, case: Column) -> ColumnElement[bool]:
     """Return whether the row's case is closed to the reader by a seal of another organisation.
 
-    For statements that give a standing of their own to parties; `shared` looks by itself.
+    So is one of which an event waits. For statements that give a standing of their own to parties,
+    in services that know of cases by their events; `shared` looks by itself.
     """
     if rights.is_stale():
         return stale.refused(case)
-    return _compiler(reader, (case, case, case, None, None), None, rules.current()).sealed()
+    closed = _compiler(reader, (case, case, case, None, None), None, rules.current()).sealed()
+    return or_(closed, waits(case))
 
 
 def seen(
@@ -129,7 +149,7 @@ def seen(
     case: Column | None = None,
     parties: Sequence[Column] = (),
     referral: Column | None = None,
-    confidentiality: Column | None = None,
+    confidentiality: Column | Protected | None = None,
 ) -> LateralFromClause:
     """Return the same mask as a lateral to join `on true()`, with one column `mask`.
 

@@ -22,11 +22,11 @@ from svckit.eventlog import Consumer as LogConsumer
 from svckit.eventlog import EventLog, LogError, Mark, OffsetLost, Stored, TopicPartition
 from svckit.failpoints import failpoint
 from svckit.faults import is_transient
-from svckit.inbox import Handler, Reader, Upcaster
+from svckit.inbox import Freed, Handler, Reader, Upcaster
 from svckit.repair import gaps, replay
 from svckit.watch import Stuck, Watch
 
-__all__ = ["Consumer", "Handler", "Received", "Stuck", "Upcaster"]
+__all__ = ["Consumer", "Freed", "Handler", "Received", "Stuck", "Upcaster"]
 
 _log = structlog.get_logger("consume")
 _DONE = Counter(
@@ -67,20 +67,25 @@ class Consumer:
         *,
         stuck_after_s: float = 60.0,
         rights_from: Collection[str] = (),
+        rights_by_key: Collection[str] = (),
         learn: Callable[[], Awaitable[object]] | None = None,
         upcasters: Mapping[str, Upcaster] | None = None,
+        freed: Freed | None = None,
     ) -> None:
         """`rights_from` are the topics whose marks say how fresh the rights are.
 
+        Of `rights_by_key` a key that waits for an operator makes only itself unknown.
         `learn` lets handlers decide by the rules in force; it is called before every batch.
-        `upcasters` bring events of an older major version to the next one.
+        `upcasters` bring events of an older major version to the next one. `freed` goes on with a
+        key that waited.
         """
         self._db = db
         self._log = log
         self._topics = tuple(topics)
-        self._reader = Reader(group, handlers, upcasters or {})
+        self._reader = Reader(group, handlers, upcasters or {}, freed)
         self._watch = Watch(db, log, group, stuck_after_s)
         self._rights_from = frozenset(rights_from)
+        self._rights_by_key = frozenset(rights_by_key)
         self._learn = learn
         self._passed_at: dict[TopicPartition, float] = {}
         self._log_ids: dict[str, str] = {}
@@ -191,7 +196,7 @@ class Consumer:
         """Keep how far the rights have arrived, and stand behind marks where they are records."""
         try:
             if met := [mark for mark in marks if mark.topic in self._rights_from]:
-                await rights.save(self._db, self._reader.consumer, met)
+                await rights.save(self._db, self._reader.consumer, met, self._rights_by_key)
             for mark in marks:
                 await self._pass(TopicPartition(mark.topic, mark.partition), mark.next_offset)
         except Exception as error:

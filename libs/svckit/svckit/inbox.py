@@ -21,6 +21,8 @@ from svckit.parking import Block, key_of
 Handler = Callable[[AsyncSession, Received], Awaitable[None]]
 # An event in the form of its type's next major version: what is still on the log, or parked.
 Upcaster = Callable[[Received], Received]
+# Goes on with what was kept back of a key (of a topic), in the transaction that makes it free.
+Freed = Callable[[AsyncSession, str, str], Awaitable[None]]
 
 
 class Fenced(LogError):
@@ -40,6 +42,7 @@ class Reader:
     consumer: str
     handlers: Mapping[str, Handler]
     upcasters: Mapping[str, Upcaster] = field(default_factory=dict)
+    freed: Freed | None = None
 
     def knows(self, kind: str) -> bool:
         """Tell whether events of the type are handled, in this form or a newer one."""

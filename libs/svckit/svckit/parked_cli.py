@@ -10,7 +10,7 @@ import typer
 from svckit import repair
 from svckit.db import Database
 from svckit.inbox import Reader
-from svckit.service import Service, rights_of
+from svckit.service import Service, reader_of, rights_of
 
 _Actor = Annotated[str, typer.Option(help="Who decides; kept in the audit.")]
 
@@ -18,7 +18,7 @@ _Actor = Annotated[str, typer.Option(help="Who decides; kept in the audit.")]
 def commands(service: Service, database_url: Callable[[], str]) -> typer.Typer:
     """Return the commands; they work beside the running service."""
     app = typer.Typer(no_args_is_help=True, help="List, replay or skip parked events.")
-    reader = Reader(service.name, service.handlers, service.upcasters)
+    reader = reader_of(service)
 
     def within(work: Callable[[Database], Awaitable[None]]) -> None:
         asyncio.run(_with_database(database_url(), work))
@@ -46,7 +46,11 @@ def commands(service: Service, database_url: Callable[[], str]) -> typer.Typer:
 
     @app.command("skip-key", help="Give up all parked events of a key and free it.")
     def skip_key(topic: str, key: str, actor: _Actor = getpass.getuser()) -> None:
-        within(lambda db: _skip_key(db, service.name, topic, key, actor))
+        async def work(db: Database) -> None:
+            await rights_of(service, db).learn()
+            await _skip_key(db, reader, topic, key, actor)
+
+        within(work)
 
     return app
 
@@ -79,7 +83,7 @@ async def _skip(db: Database, consumer: str, message_id: int, actor: str) -> Non
         raise typer.Exit(1)
 
 
-async def _skip_key(db: Database, consumer: str, topic: str, key: str, actor: str) -> None:
+async def _skip_key(db: Database, reader: Reader, topic: str, key: str, actor: str) -> None:
     async with db.begin() as tx:
-        count = await repair.skip_key(tx, consumer, topic, key, actor=actor)
+        count = await repair.skip_key(tx, reader, topic, key, actor=actor)
     typer.echo(f"{count} skipped; the key is free")

@@ -21,6 +21,8 @@ class Block:
     subject: str | None = None
 
 
+# what the place of a record without a readable key begins with
+KEYLESS = "@"
 _BLOCKS = text(
     "SELECT key, reason, subject FROM blocked_key"
     " WHERE consumer = :consumer AND topic = :topic AND key = ANY(CAST(:keys AS text[]))"
@@ -60,7 +62,7 @@ def key_of(record: Stored) -> str:
             return record.key.decode()
     except UnicodeDecodeError:
         pass
-    return f"@{record.partition}/{record.offset}"
+    return f"{KEYLESS}{record.partition}/{record.offset}"
 
 
 async def blocks(

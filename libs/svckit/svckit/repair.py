@@ -136,7 +136,7 @@ async def _step(
         return ""
     row = (await tx.execute(_FIRST, here)).first()
     if row is None:
-        await tx.execute(_UNBLOCK, here)
+        await _free(tx, reader, here)
         return ""
     event = parse(stored(row))
     last = (await parking.versions(tx, reader.consumer, {event.subject})).get(event.subject, 0)
@@ -166,16 +166,22 @@ async def skip(tx: AsyncSession, consumer: str, message_id: int, *, actor: str) 
     return True
 
 
-async def skip_key(tx: AsyncSession, consumer: str, topic: str, key: str, *, actor: str) -> int:
+async def skip_key(tx: AsyncSession, reader: Reader, topic: str, key: str, *, actor: str) -> int:
     """Give up every parked event of the key, free it, and return how many there were."""
-    here = {"consumer": consumer, "topic": topic, "key": key}
+    here = {"consumer": reader.consumer, "topic": topic, "key": key}
     await tx.execute(_LOCK, here)
     count = 0
     while (row := (await tx.execute(_FIRST, here)).first()) is not None:
-        await _give_up(tx, consumer, row, actor)
+        await _give_up(tx, reader.consumer, row, actor)
         count += 1
-    await tx.execute(_UNBLOCK, here)
+    await _free(tx, reader, here)
     return count
+
+
+async def _free(tx: AsyncSession, reader: Reader, here: dict[str, str]) -> None:
+    await tx.execute(_UNBLOCK, here)
+    if reader.freed is not None:
+        await reader.freed(tx, here["topic"], here["key"])
 
 
 async def _give_up(tx: AsyncSession, consumer: str, row: Any, actor: str) -> None:

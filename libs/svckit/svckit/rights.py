@@ -7,7 +7,7 @@ those rights is refused. What is an organisation's own needs no rights and is se
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.db import Database
 from svckit.errors import Unavailable
 from svckit.eventlog import Mark
+from svckit.parking import KEYLESS
 
 STALE_AFTER_S = 5.0
 # what SQL says that was compiled to refuse; `problems` knows it by this
@@ -31,8 +32,10 @@ _AGE = Gauge("careloop_rights_age_seconds", "Age of the rights decided by", ["co
 
 _stale: ContextVar[bool] = ContextVar("rights_stale", default=False)
 
-# An event that waits for an operator has not arrived. Never backwards: another member may be ahead.
-# What a crash takes away is told again within a second, so no commit waits for the disk.
+# An event that waits for an operator has not arrived. Where topics protect by key, what it may say
+# concerns its key alone, which is closed by the statement itself; one without a key, everybody.
+# Never backwards: another member may be ahead. What a crash takes away is told again within a
+# second, so no commit waits for the disk.
 _SAVE = text(
     """
     INSERT INTO watermark (consumer, topic, partition, partitions, at)
@@ -41,7 +44,9 @@ _SAVE = text(
                 CAST(:instants AS timestamptz[])) AS met (topic, partition, partitions, at),
          set_config('synchronous_commit', 'off', true)
     WHERE NOT EXISTS (SELECT FROM blocked_key b
-                      WHERE b.consumer = :consumer AND b.topic = met.topic)
+                      WHERE b.consumer = :consumer AND b.topic = met.topic
+                        AND (b.topic <> ALL(CAST(:by_key AS text[]))
+                             OR starts_with(b.key, :keyless)))
     ORDER BY topic, partition
     ON CONFLICT (consumer, topic, partition) DO UPDATE
     SET at = greatest(watermark.at, excluded.at), partitions = excluded.partitions
@@ -78,8 +83,13 @@ def demand() -> None:
         raise RightsStale
 
 
-async def save(db: Database, consumer: str, marks: Iterable[Mark]) -> None:
-    """Keep how far everything has arrived. What was applied before is committed already."""
+async def save(
+    db: Database, consumer: str, marks: Iterable[Mark], by_key: Collection[str] = ()
+) -> None:
+    """Keep how far everything has arrived. What was applied before is committed already.
+
+    `by_key` are topics whose events protect no more than what their key names.
+    """
     met = list(marks)
     given = {
         "consumer": consumer,
@@ -87,6 +97,8 @@ async def save(db: Database, consumer: str, marks: Iterable[Mark]) -> None:
         "numbers": [mark.partition for mark in met],
         "counts": [mark.partitions for mark in met],
         "instants": [mark.at for mark in met],
+        "by_key": list(by_key),
+        "keyless": KEYLESS,
     }
     async with db.begin() as tx:
         await tx.execute(_SAVE, given)

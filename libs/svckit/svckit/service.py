@@ -22,7 +22,7 @@ from sqlalchemy import text
 from starlette.types import ASGIApp, Scope
 
 from svckit import describing, health, problems, revisions
-from svckit.consume import Consumer, Handler, Upcaster
+from svckit.consume import Consumer, Freed, Handler, Upcaster
 from svckit.db import Database
 from svckit.describing import Describe
 from svckit.disclosure import Disclosing, OwnerOf
@@ -30,6 +30,7 @@ from svckit.errors import Unavailable
 from svckit.eventlog import EventLog, connect
 from svckit.http import BodyLimit, Telemetry, never
 from svckit.identity import Verifier, Verify
+from svckit.inbox import Reader
 from svckit.outbox import schemas_in
 from svckit.relay import Relay
 from svckit.rights import FRESH, STALE, Rights, RightsStale, Rules
@@ -44,8 +45,10 @@ _log = structlog.get_logger("service")
 class Service:
     """What a service is made of. `publishes` is its own topic, `topics` those it reads.
 
-    `rights_from` are those it decides by: when they are not fresh, partners are refused; `rules`
-    makes what they are decided with. `marks` says that others decide by its own.
+    `rights_from` are those it decides by: when they are not fresh, partners are refused; of
+    `rights_by_key` an event protects no more than its key, and one that is parked closes that key
+    alone, until it is `freed`. `rules` makes what they are decided with. `marks` says that others
+    decide by its own.
     """
 
     name: str
@@ -57,6 +60,8 @@ class Service:
     topics: Sequence[str] = ()
     publishes: str | None = None
     rights_from: Sequence[str] = ()
+    rights_by_key: Sequence[str] = ()
+    freed: Freed | None = None
     rules: Callable[[], Rules] | None = None
     marks: bool = False
     workers: Sequence[Worker] = ()
@@ -138,6 +143,11 @@ def rights_of(service: Service, db: Database) -> Rights:
     return Rights(db, service.name, service.rights_from, service.rules and service.rules())
 
 
+def reader_of(service: Service) -> Reader:
+    """Return who applies the service's parked events."""
+    return Reader(service.name, service.handlers, service.upcasters, service.freed)
+
+
 async def _ready(running: Running) -> str:
     async with asyncio.timeout(2):
         async with running.db.read() as session:
@@ -211,8 +221,10 @@ def _jobs(
             service.topics,
             service.handlers,
             rights_from=service.rights_from,
+            rights_by_key=service.rights_by_key,
             learn=running.rights.learn,
             upcasters=service.upcasters,
+            freed=service.freed,
         )
         jobs.append(consumer.run(stop))
     if "worker" in roles:

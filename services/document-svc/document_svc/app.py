@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
-from sharing import following
+from sharing import following, waiting
 from starlette.types import ASGIApp, Scope
 from svckit import service
 from svckit.errors import CareloopError
@@ -55,7 +55,8 @@ SERVICE = service.Service(
     handlers=consumer.HANDLERS,
     topics=("case.v1", "referral.v1", "sharing.v1"),
     publishes="document.v1",
-    rights_from=("sharing.v1", "case.v1"),
+    rights_from=("sharing.v1", waiting.CASES),
+    rights_by_key=(waiting.CASES,),
     rules=following.of_replica,
     workers=(_sweep,),
     unlimited=_streams,

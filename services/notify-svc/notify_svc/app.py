@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from fastapi import FastAPI
-from sharing import following
+from sharing import following, waiting
 from starlette.types import ASGIApp
 from svckit import service
 from svckit.service import Running
 
 from notify_svc import api, consumer, deliver, events, remind
-from notify_svc.actions import ending
+from notify_svc.actions import ending, kept_back
 from notify_svc.feed import Feed
 from notify_svc.settings import Settings
 from notify_svc.stream import Streams
@@ -32,7 +32,9 @@ SERVICE = service.Service(
     handlers=consumer.HANDLERS,
     topics=consumer.TOPICS,
     publishes=events.TOPIC,
-    rights_from=("sharing.v1", "case.v1"),
+    rights_from=("sharing.v1", waiting.CASES),
+    rights_by_key=(waiting.CASES,),
+    freed=kept_back.freed,
     rules=following.of_replica,
     workers=(*deliver.WORKERS, ending.watch, remind.run),
     wrap=_with_feed,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fastapi import FastAPI
-from sharing import following
+from sharing import following, waiting
 from svckit import service
 from svckit.service import Service
 
@@ -20,7 +20,8 @@ SERVICE = Service(
     handlers=HANDLERS,
     topics=TOPICS,
     publishes="referral.v1",
-    rights_from=("sharing.v1", "case.v1"),
+    rights_from=("sharing.v1", waiting.CASES),
+    rights_by_key=(waiting.CASES,),
     rules=following.of_replica,
     owner_of=owner_of,
     describe=describe,

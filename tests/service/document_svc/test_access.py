@@ -3,8 +3,11 @@
 import asyncio
 
 import pytest
+from document_svc.app import SERVICE
 from document_svc.domain import REDISCLOSURE_NOTICE
 from svckit.ids import new_id
+
+from tests.parked import given_up, parked
 
 from .conftest import CONTENT
 
@@ -344,3 +347,26 @@ async def test_a_sealed_case_takes_its_documents_with_it(world):
     assert content.status_code == 404
     await world.tell("case.unsealed", world.case, about)
     assert await sees(world, partner, document["id"])
+
+
+async def test_a_case_of_which_an_event_waits_is_closed_to_all_but_its_custodian(world):
+    partner, recipient = world.organisation("clinic"), world.organisation("clinic")
+    other = await world.case_opened()
+    for case in (world.case, other):
+        await world.grant(partner, ["clinical"], case=case)
+    await world.grant(recipient, ["clinical"], case=world.case)
+    referral = await world.referral(recipient)
+    clinic = world.client(world.clinic)
+    mine = (await world.shared(clinic, data_class="clinical"))["id"]
+    free = (await world.shared(clinic, data_class="clinical", case_id=other))["id"]
+    theirs = (await world.shared(clinic, data_class="clinical", referral_id=referral))["id"]
+    assert await sees(world, partner, mine)
+    assert await sees(world, recipient, theirs)
+    await parked(world.db, "document-svc", world.case)
+    assert not await sees(world, partner, mine)
+    assert not await sees(world, recipient, theirs)
+    assert await sees(world, partner, free)
+    assert await sees(world, world.clinic, mine)
+    await given_up(world.db, SERVICE, world.case)
+    assert await sees(world, partner, mine)
+    assert await sees(world, recipient, theirs)

@@ -167,7 +167,9 @@ async def test_a_record_that_is_no_event_is_parked_and_the_others_flow(log, topi
         await until(lambda: _parked(db, group, 2))
     async with db.begin() as tx:
         assert {row.key for row in await repair.blocked_keys(tx, group)} == {"junk", "half"}
-        assert await repair.skip_key(tx, group, topic, "junk", actor="operator") == 1
+        assert (
+            await repair.skip_key(tx, Reader(group, HANDLERS), topic, "junk", actor="operator") == 1
+        )
     assert await scalar(db, "SELECT count(*) FROM audit WHERE action = 'event.skip'") == 1
 
 

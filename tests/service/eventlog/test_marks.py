@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
-from svckit import rights
+from svckit import parking, rights
 from svckit.clock import now
-from svckit.eventlog import PARTITIONS, Mark, TopicPartition
+from svckit.eventlog import PARTITIONS, Mark, Stored, TopicPartition
 from svckit.outbox import Event, record
 from svckit.relay import Relay
 
@@ -163,6 +163,31 @@ async def test_an_event_of_rights_that_waits_for_an_operator_stops_the_watermark
         await send(postgres_log, [thing("t.v1", "s", 1)])
         await until(lambda: scalar(db, "SELECT count(*) FROM blocked_key"))
         await until(lambda: _older(view, 3))
+
+
+@pytest.mark.parametrize(
+    ("topic", "key", "held_up"),
+    [
+        ("t.v1", "cas1", False),
+        # what it says may concern anything
+        ("t.v1", b"\xff", True),
+        ("u.v1", "cas1", True),
+    ],
+)
+async def test_a_parked_event_holds_up_its_key_alone_where_that_is_all_it_protects(
+    db, group, topic, key, held_up
+):
+    async def save(at):
+        marks = [Mark(topic, number, 0, at, PARTITIONS) for number in range(PARTITIONS)]
+        await rights.save(db, group, marks, ["t.v1"])
+        return await scalar(db, "SELECT min(at) FROM watermark")
+
+    assert await save(EARLY) == EARLY
+    raw = key if isinstance(key, bytes) else key.encode()
+    async with db.begin() as tx:
+        stored = Stored(topic, 0, 7, raw, {}, b"junk")
+        await parking.park(tx, group, "log", stored, parking.Block("poison"), error="x")
+    assert await save(LATE) == (EARLY if held_up else LATE)
 
 
 async def _younger(view, seconds):

@@ -1,7 +1,10 @@
 """Who sees what of a referral, on every path that shows one."""
 
 import pytest
+from referral_svc.app import SERVICE
 from svckit.ids import new_id
+
+from tests.parked import given_up, parked
 
 PATHS = ["", "/history", "/messages"]
 OUTCOME = {"outcome": {"need_met": "partly", "text": "Two parcels"}}
@@ -220,3 +223,20 @@ async def test_a_confidential_case_protects_its_referrals_from_all_but_the_parti
     assert (await world.at_clinic.get(path)).status_code == 200
     await world.tell("case.closed", world.case, **about, confidentiality="N")
     assert (await client.get(path)).status_code == 200
+
+
+async def test_a_case_of_which_an_event_waits_is_closed_to_all_but_its_custodian(world):
+    done = await closed_loop(world)
+    partner = await world.organisation("clinic")
+    await world.grant(partner, ["coordination", "needs", "outcome", "notes"])
+    before = {
+        name: (await client.get(f"/v1/referrals/{done['id']}")).status_code
+        for name, client in (("partner", world.client(partner)), ("owner", world.at_pantry))
+    }
+    assert before == {"partner": 200, "owner": 200}
+    await parked(world.db, "referral-svc", world.case)
+    for client in (world.client(partner), world.at_pantry):
+        assert await everywhere(world, client, done["id"]) == NOWHERE
+    assert (await world.at_clinic.get(f"/v1/referrals/{done['id']}")).status_code == 200
+    await given_up(world.db, SERVICE, world.case)
+    assert (await world.client(partner).get(f"/v1/referrals/{done['id']}")).status_code == 200

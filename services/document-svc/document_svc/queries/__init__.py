@@ -247,7 +247,7 @@ async def links(
 
 @kept
 def _links(reader: Reader) -> Select[Any]:
-    columns: list[Any] = [Link, _PROTECTED]
+    columns: list[Any] = [Link, _PROTECTED.rank]
     found: Select[Any] = select(*columns)
     return (
         found.join(Document, Document.id == Link.document_id)

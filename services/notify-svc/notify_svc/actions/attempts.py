@@ -14,7 +14,7 @@ from svckit.clock import now
 from svckit.ids import new_id
 
 from notify_svc import events
-from notify_svc.actions import order
+from notify_svc.actions import kept_back, order
 from notify_svc.actions.standing import cancel_removed, hold, release
 from notify_svc.domain.attempts import NO_LONGER_VISIBLE, SUPERSEDED, TOO_OLD, Status
 from notify_svc.domain.readers import default_purpose
@@ -93,6 +93,9 @@ async def claim(tx: AsyncSession, settings: Settings, *, healthy: int, slow: int
     due = await claims.due(tx, [each.endpoint_id for each in ready], healthy=healthy, slow=slow)
     may = await _decide(tx, [(item, item.delivery_id) for item in due])
     hidden = [item for item in due if item.delivery_id not in may]
+    if hidden:
+        waiting = await kept_back.put_off(tx, [item.delivery_id for item in hidden])
+        hidden = [item for item in hidden if item.delivery_id not in waiting]
     too_old = [item for item in due if item.delivery_id in may and item.is_too_old]
     await _end(tx, hidden, Status.CANCELLED, NO_LONGER_VISIBLE)
     await _end(tx, too_old, Status.EXPIRED, TOO_OLD)

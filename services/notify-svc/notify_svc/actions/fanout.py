@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from sharing.classes import UnknownClass, mask_of
 from sharing.events import rank_of, referral_of
 from sharing.model import Grant
+from sharing.waiting import waits
 from sqlalchemy import Text, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -56,14 +57,18 @@ class Told(Protocol):
 async def tell(tx: AsyncSession, event: Told) -> None:
     """Number the event in the feed of everyone who may learn of it and queue their webhooks.
 
-    Statements do not grow with the audience. A repeat of the same event changes nothing.
+    Statements do not grow with the audience. A repeat of the same event changes nothing. While an
+    event of the case waits for an operator it is only stored (`kept_back`).
     """
     await audience.serialise(tx)
-    message = await _store(tx, event)
-    if message is None:
+    stored = await _store(tx, event)
+    if stored is None:
         return
+    message, is_kept_back = stored
     if message.kind in _LABELLING:
         await _relabel(tx, message)
+    if is_kept_back:
+        return
     organisations = await audience.audience(tx, message)
     await hand_out(tx, message, organisations, parent=traceparent() or event.traceparent or "")
 
@@ -115,10 +120,11 @@ async def tell_since(tx: AsyncSession, at: datetime) -> None:
         await hand_out(tx, message, found, parent=traceparent())
 
 
-async def _store(tx: AsyncSession, event: Told) -> Message | None:
+async def _store(tx: AsyncSession, event: Told) -> tuple[Message, bool] | None:
+    """Store the message and tell whether it is kept back; None: it is there already."""
     data = event.data
     codes = codes_of(short(event.type), data.get("change", {}))
-    stored = await tx.scalars(
+    stored = await tx.execute(
         upsert(Message)
         .values(
             id=event.id,
@@ -139,9 +145,10 @@ async def _store(tx: AsyncSession, event: Told) -> Message | None:
             expires_at=now() + timedelta(days=KEEP_DAYS),
         )
         .on_conflict_do_nothing()
-        .returning(Message)
+        .returning(Message, waits(Message.case_id))
     )
-    return stored.first()
+    row = stored.first()
+    return (row[0], bool(row[1])) if row else None
 
 
 def mask_needed(classes: Iterable[str]) -> int:

@@ -64,6 +64,8 @@ ENDED = frozenset({Status.DELIVERED, Status.EXHAUSTED, Status.EXPIRED, Status.CA
 # why a delivery has ended, or waits
 NO_LONGER_VISIBLE, SUPERSEDED, TOO_OLD = "no-longer-visible", "superseded", "expired"
 IN_ORDER, IN_TURN = "waits-for-predecessor", "waits-for-recovery"
+# an event of the case could not be applied: what it says may forbid to send this
+EVENT_WAITS = "case-undecided"
 # how an endpoint wants what has the same order key: in order, or as it comes
 FIFO, UNORDERED = "fifo", "none"
 # no fault of the endpoint's: our way out was closed, or our key is not the one that sealed

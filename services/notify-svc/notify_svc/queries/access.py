@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 from sharing import sql, tables
 from sharing.kept import Statement, given, kept
 from sharing.model import Organisation, Reader
+from sharing.waiting import waits
 from sqlalchemy import ColumnElement, Text, and_, any_, case, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -67,7 +68,10 @@ async def told(tx: AsyncSession, message: Message, organisations: Collection[str
 
 
 async def standing(tx: AsyncSession, persons: Collection[str]) -> list[Standing]:
-    """Return how it stands with all that anybody was told of these persons, in one order."""
+    """Return how it stands with all that anybody was told of these persons, in one order.
+
+    Without the cases of which an event waits: there it stands undecided, and is looked at after.
+    """
     found = await _standing.rows(tx, _NOBODY, {"persons": list(persons)})
     return [Standing(*row) for row in found]
 
@@ -84,7 +88,7 @@ def _standing(_: Reader) -> Statement:
     return (
         select(Access, or_(*sees))
         .join(told_one, told_one.c.id == Access.organisation_id)
-        .where(Access.person_id == any_(given("persons", ARRAY(Text))))
+        .where(Access.person_id == any_(given("persons", ARRAY(Text))), ~waits(Access.case_id))
         .order_by(Access.organisation_id, Access.subject)
     )
 

@@ -16,7 +16,7 @@ CLASSES = Message.__table__.c.classes
 
 
 @cache
-def _protected(told: Told) -> ColumnElement[int]:
+def _protected(told: Told) -> sql.Protected:
     """What is told is at least as confidential as its case is by now."""
     columns = told.__table__.c
     return sql.protected(case=columns.case_id, confidentiality=columns.confidentiality)
@@ -29,7 +29,8 @@ def visible(
 
     `required` are the classes that are needed in place of the message's own: more than these, where
     a filter asks about a field of some class.
-    The custodian and, while the case is not sealed, the parties have a standing of their own.
+    The custodian has a standing of its own; so have the parties, while the case is neither sealed nor
+    waits for an operator.
     Anyone else needs, by libs/sharing, every class of the event. An event about the person's own
     record is reached by every grant about that person; any other by the grants that hold for its
     case, and for its referral when it has one.
