@@ -12,7 +12,7 @@ from svckit.identity import Caller
 
 from notify_svc.actions.endpoints import WithSecret
 from notify_svc.domain import signing
-from notify_svc.domain.attempts import IN_ORDER, OPEN
+from notify_svc.domain.attempts import EVENT_WAITS, IN_ORDER, OPEN
 from notify_svc.models import Attempt, Delivery, Endpoint, Recovery
 from notify_svc.queries import deliveries
 from notify_svc.queries.deliveries import Shown
@@ -83,8 +83,8 @@ def shown_delivery(found: Shown) -> dict[str, Any]:
 
 
 def _next_attempt_at(delivery: Delivery) -> Any:
-    """When it is due; what waits for a predecessor has no time of its own."""
-    has_time = delivery.status in OPEN and delivery.reason != IN_ORDER
+    """When it is due; what waits for a predecessor or an operator has no time of its own."""
+    has_time = delivery.status in OPEN and delivery.reason not in {IN_ORDER, EVENT_WAITS}
     return delivery.next_at if has_time else None
 
 
