@@ -1,4 +1,4 @@
-"""What partners got, beside what the service says it sent: I5 to I9."""
+"""What partners got, beside what the service says it sent: I5 to I10."""
 
 from collections import Counter, defaultdict
 
@@ -32,6 +32,7 @@ def webhooks(seen, found, figures, struck):
     _bytes(seen, found, received)
     _attempts(found, attempts, received)
     _forbidden(seen, found, received)
+    ordered(seen, found, endpoints, received)
 
 
 def _name(url):
@@ -154,3 +155,27 @@ def _forbidden(seen, found, received):
                 found.add(
                     "I9", f"a request to {request['endpoint']} {late_s:.1f} s after it was shut"
                 )
+
+
+def ordered(seen, found, endpoints, received):
+    """I10: an ordered endpoint gets nothing of a case before it has answered 2xx to what came before.
+
+    What ended otherwise, exhausted or cancelled, is not waited for.
+    """
+    versions = {row["id"]: (row["subject"], int(row["version"])) for row in seen.rows("told")}
+    asked, answered = defaultdict(dict), defaultdict(dict)
+    for request in received:
+        endpoint = endpoints.get(request["endpoint_id"])
+        if not endpoint or endpoint["ordering"] != "fifo" or request["id"] not in versions:
+            continue
+        subject, version = versions[request["id"]]
+        key = request["endpoint_id"], subject
+        asked[key].setdefault(version, request["at"])
+        if 200 <= (request["status"] or 0) < 300:
+            answered[key].setdefault(version, request["at"])
+    for (endpoint_id, subject), times in asked.items():
+        for version, at in times.items():
+            before = answered[endpoint_id, subject].get(version - 1)
+            if before is not None and at < before:
+                name = _name(endpoints[endpoint_id]["url"])
+                found.add("I10", f"{name} got {subject} version {version} before the one before")

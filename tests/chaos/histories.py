@@ -19,7 +19,7 @@ _NOTIFY = {
     "told": "SELECT id, subject, version FROM message WHERE kind LIKE 'case.%' ORDER BY id",
     "feed": "SELECT organisation_id, seq, message_id FROM feed_item ORDER BY 1, 2",
     "endpoints": "SELECT id, organisation_id, url, enabled::int AS enabled,"
-    " (deleted_at IS NOT NULL)::int AS removed FROM webhook_endpoint",
+    " (deleted_at IS NOT NULL)::int AS removed, ordering FROM webhook_endpoint",
     "secrets": "SELECT endpoint_id, value FROM webhook_secret",
     "deliveries": "SELECT id, organisation_id, endpoint_id, message_id, status, coalesce(reason, '')"
     " AS reason, extract(epoch FROM next_at - now()) AS due_in_s FROM delivery",

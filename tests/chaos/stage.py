@@ -26,7 +26,7 @@ ROLES = {
     "relay": 2,
     "write": 1,
 }
-RECOVERS_S = 120.0
+RECOVERS_S = 300.0
 BASELINE_S = 15.0
 
 

@@ -5,7 +5,8 @@ import csv
 import orjson
 import pytest
 
-from tests.chaos.checker import check
+from tests.chaos.check_webhooks import ordered
+from tests.chaos.checker import Histories, Violations, check
 from tests.chaos.plan import World
 
 GOOD = [("a", 1, "e1", 5), ("a", 2, "e2", 6), ("b", 1, "e3", 7)]
@@ -76,3 +77,26 @@ def test_repeats_in_the_log_are_allowed_as_far_as_faults_explain_them(run):
 
 def test_an_offset_that_begins_again_in_a_log_made_anew_is_well(run):
     assert run(offsets=[("t", 0, "x", 9, "y", 0)]).words == []
+
+
+@pytest.mark.parametrize(
+    ("requests", "invariants"),
+    [
+        ([("m1", 500), ("m1", 200), ("m2", 200)], set()),
+        ([("m1", 500), ("m2", 200)], set()),  # given up: the next need not wait
+        ([("m1", 500), ("m2", 200), ("m1", 200)], {"I10"}),
+        ([("m2", 500), ("m1", 200), ("m2", 200)], {"I10"}),
+        ([("m1", 200), ("m2", 200), ("m1", 200)], set()),  # sent again after an answer was lost
+    ],
+)
+def test_an_ordered_endpoint_that_was_told_out_of_order_is_found(tmp_path, requests, invariants):
+    World(str(tmp_path), "postgres", 1, 1.0).save()
+    table(tmp_path, "told", "id,subject,version", [("m1", "cas_1", 1), ("m2", "cas_1", 2)])
+    endpoints = {"whe_1": {"ordering": "fifo", "url": "http://receiver/e/flaky-1/flaky"}}
+    received = [
+        {"endpoint_id": "whe_1", "id": message, "status": status, "at": at}
+        for at, (message, status) in enumerate(requests)
+    ]
+    found = Violations()
+    ordered(Histories(tmp_path), found, endpoints, received)
+    assert set(found.counts) == invariants

@@ -195,6 +195,7 @@ class Partners:
         for organisation in self._world.organisations:
             for signature in ("v1", "v1a"):
                 await self.register(organisation, "200", signature)
+            await self.register(organisation, "flaky", "v1", ordering="fifo")
         for number, behaviour in enumerate(BAD):
             await self.register(self._world.rare[number % len(self._world.rare)], behaviour, "v1")
 
@@ -207,11 +208,11 @@ class Partners:
             if found["behaviour"] in {"tls", "dns"}:
                 await self.move(endpoint_id, self.url(found["name"], found["behaviour"]))
 
-    async def register(self, organisation, behaviour, signature):
+    async def register(self, organisation, behaviour, signature, **more):
         name = f"{behaviour}-{next(self._numbers)}"
         # `tls` and `dns` could not say that they want this: they are moved there later
         good = self.url(name, "200" if behaviour in {"tls", "dns"} else behaviour)
-        body = {"url": good, "signature": signature}
+        body = {"url": good, "signature": signature, **more}
         answer = await self.call(organisation, "POST", "/v1/webhook-endpoints", json=body)
         found = answer.json()
         self.endpoints[found["id"]] = {
