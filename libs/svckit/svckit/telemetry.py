@@ -17,11 +17,17 @@ from opentelemetry import context, propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import ExcInfo
 
 _tracer = trace.get_tracer("careloop")
+_w3c, _ids = TraceContextTextMapPropagator(), RandomIdGenerator()
+_SAMPLED = trace.TraceFlags.SAMPLED
+# whether spans are exported at all
+_leaves = False
 # the frames' variables are rows and bodies
 _frames = ExceptionDictTransformer(show_locals=False)
 
@@ -60,6 +66,8 @@ def setup(service: str, *, trace_file: Path | None, log_level: str) -> None:
         )
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    global _leaves  # noqa: PLW0603  # a process has one tracer
+    _leaves = bool(trace_file or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
     trace.set_tracer_provider(provider)
 
 
@@ -112,6 +120,32 @@ def span(
             # the type only: messages of drivers repeat values
             current.set_status(Status(StatusCode.ERROR, type(error).__name__))
             raise
+
+
+def outgoing(name: str, parent: str, **attributes: Any) -> trace.Span:
+    """Start the span of a request that leaves, in the trace that the traceparent names.
+
+    It never is the current one, and whoever starts it ends it. Where no span goes anywhere it is an
+    id alone: to record one takes longer than to sign a request.
+    """
+    at = _w3c.extract({"traceparent": parent}, context.Context())
+    if _leaves:
+        return _tracer.start_span(name, at, SpanKind.CLIENT, attributes)
+    known = trace.get_current_span(at).get_span_context()
+    return trace.NonRecordingSpan(
+        trace.SpanContext(
+            known.trace_id or _ids.generate_trace_id(),
+            _ids.generate_span_id(),
+            is_remote=False,
+            trace_flags=known.trace_flags if known.is_valid else trace.TraceFlags(_SAMPLED),
+        )
+    )
+
+
+def traceparent_of(started: trace.Span) -> str:
+    """Return the W3C traceparent by which others continue from the span."""
+    at = started.get_span_context()
+    return f"00-{at.trace_id:032x}-{at.span_id:016x}-{at.trace_flags:02x}"
 
 
 @contextmanager

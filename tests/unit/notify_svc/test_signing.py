@@ -19,11 +19,11 @@ MESSAGE = ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
 
 
 def test_the_symmetric_vector_is_reproduced():
-    assert signing.sign(SECRET, *MESSAGE) == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    assert signing.header([SECRET], *MESSAGE) == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 def test_the_asymmetric_vector_is_reproduced():
-    assert signing.sign(PRIVATE, *MESSAGE) == (
+    assert signing.header([PRIVATE], *MESSAGE) == (
         "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
     )
     assert signing.public_key(PRIVATE) == "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
@@ -58,7 +58,7 @@ def test_during_a_rotation_the_old_and_the_new_secret_both_verify():
 
 def test_a_private_key_signs_what_its_public_key_verifies():
     private = signing.new_private_key()
-    signature = base64.b64decode(signing.sign(private, "evt_1", 7, b"{}").removeprefix("v1a,"))
+    signature = base64.b64decode(signing.header([private], "evt_1", 7, b"{}").removeprefix("v1a,"))
     public = base64.b64decode(signing.public_key(private).removeprefix("whpk_"))
     verify = Ed25519PublicKey.from_public_bytes(public).verify
     verify(signature, b"evt_1.7.{}")

@@ -7,7 +7,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, Protocol
 
-from sharing.model import Organisation
 from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
@@ -24,7 +23,7 @@ from notify_svc.queries.claims import Claim, Due, Ready, Superseded, Telling
 from notify_svc.settings import Settings
 
 # One statement: who may send what from now on, the pace it uses up, the probe of a breaker that is
-# not closed, the attempts ahead of their requests, and all that the requests need.
+# not closed, the attempts ahead of their requests, and what the requests tell.
 _WRITE_AHEAD = text(
     """
     WITH taken AS (
@@ -49,16 +48,20 @@ _WRITE_AHEAD = text(
         INSERT INTO delivery_attempt (id, delivery_id, number, started_at, outcome)
         SELECT token, id, attempts, clock_timestamp(), 'unknown' FROM sent
     )
-    SELECT s.token, s.id AS delivery_id, e.id AS endpoint_id, m.id AS message_id, e.url, m.body,
+    SELECT s.token, s.id AS delivery_id, s.endpoint_id, m.id AS message_id, m.body, s.traceparent,
+           m.custodian_id, m.person_id, m.classes, clock_timestamp() AS at
+    FROM sent s JOIN message m ON m.id = s.message_id
+    """
+)
+# once for each endpoint, however much goes to it; the caller has it locked
+_REACHED = text(
+    """
+    SELECT e.id, e.url, e.transport, e.sealed, e.organisation_id, coalesce(o.kind, '') AS kind,
            ARRAY(SELECT k.value FROM webhook_secret k
                  WHERE k.endpoint_id = e.id AND (k.not_after IS NULL OR k.not_after > now())
-                 ORDER BY k.id DESC) AS secrets,
-           s.traceparent, e.transport, e.sealed, e.organisation_id, coalesce(o.kind, '') AS kind,
-           m.custodian_id, m.person_id, m.classes, clock_timestamp() AS at
-    FROM sent s
-    JOIN webhook_endpoint e ON e.id = s.endpoint_id
-    JOIN message m ON m.id = s.message_id
-    LEFT JOIN sharing_organisation o ON o.id = e.organisation_id
+                 ORDER BY k.id DESC) AS secrets
+    FROM webhook_endpoint e LEFT JOIN sharing_organisation o ON o.id = e.organisation_id
+    WHERE e.id = ANY(:endpoints)
     """
 )
 
@@ -73,8 +76,6 @@ class Claimed:
 
 
 class _Decidable(Protocol):
-    @property
-    def organisation_id(self) -> str: ...
     @property
     def kind(self) -> str: ...
 
@@ -91,7 +92,8 @@ async def claim(tx: AsyncSession, settings: Settings, *, healthy: int, slow: int
     await _supersede(tx, ready)
     parked = await order.park(tx, [each.endpoint_id for each in ready if each.is_ordered])
     due = await claims.due(tx, [each.endpoint_id for each in ready], healthy=healthy, slow=slow)
-    may = await _decide(tx, [(item, item.delivery_id) for item in due])
+    may = await _decide(tx, [(item, item.delivery_id) for item in due if not item.is_own])
+    may |= {item.delivery_id for item in due if item.is_own}
     hidden = [item for item in due if item.delivery_id not in may]
     if hidden:
         waiting = await kept_back.put_off(tx, [item.delivery_id for item in hidden])
@@ -108,14 +110,13 @@ async def claim(tx: AsyncSession, settings: Settings, *, healthy: int, slow: int
 
 
 async def _decide(tx: AsyncSession, items: Iterable[tuple[_Decidable, str]]) -> set[str]:
-    """One statement for each organisation that has something due."""
-    by_reader: dict[Organisation, list[str]] = defaultdict(list)
+    """One statement for each kind of organisation that has something due."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
     for item, delivery_id in items:
-        reader = Organisation(item.organisation_id, item.kind, default_purpose(item.kind))
-        by_reader[reader].append(delivery_id)
+        by_kind[item.kind].append(delivery_id)
     may: set[str] = set()
-    for reader, ids in by_reader.items():
-        may |= await claims.visible_among(tx, reader, ids)
+    for kind, ids in by_kind.items():
+        may |= await claims.visible_among(tx, kind, default_purpose(kind), ids)
     return may
 
 
@@ -152,36 +153,41 @@ async def _write_ahead(
         "lease_s": lease_s,
     }
     rows = (await tx.execute(_WRITE_AHEAD, given)).all()
-    await _disclose(tx, [_telling(row) for row in rows if row.custodian_id != row.organisation_id])
+    endpoints = sorted({item.endpoint_id for _, item in taken})
+    found = await tx.execute(_REACHED, {"endpoints": endpoints})
+    reached = {endpoint.id: endpoint for endpoint in found}
+    met = [(row, reached[row.endpoint_id]) for row in rows]
+    told = [_telling(row, to) for row, to in met if row.custodian_id != to.organisation_id]
+    await _disclose(tx, told)
     return Claimed(
-        claims=[_claim(row) for row in rows],
+        claims=[_claim(row, to) for row, to in met],
         slow=frozenset(token for token, item in taken if item.is_slow),
         at=rows[0].at,
     )
 
 
-def _claim(row: Any) -> Claim:
+def _claim(row: Any, to: Any) -> Claim:
     return Claim(
         token=row.token,
         delivery_id=row.delivery_id,
-        endpoint_id=row.endpoint_id,
+        endpoint_id=to.id,
         message_id=row.message_id,
-        url=row.url,
+        url=to.url,
         body=bytes(row.body),
-        secrets=tuple(row.secrets),
+        secrets=tuple(to.secrets),
         traceparent=row.traceparent,
-        transport=row.transport,
-        sealed=row.sealed,
+        transport=to.transport,
+        sealed=to.sealed,
     )
 
 
-def _telling(row: Any) -> Telling:
+def _telling(row: Any, to: Any) -> Telling:
     return Telling(
         token=row.token,
         delivery_id=row.delivery_id,
-        endpoint_id=row.endpoint_id,
-        organisation_id=row.organisation_id,
-        kind=row.kind,
+        endpoint_id=to.id,
+        organisation_id=to.organisation_id,
+        kind=to.kind,
         custodian_id=row.custodian_id,
         person_id=row.person_id,
         classes=row.classes,

@@ -1,5 +1,6 @@
 """Writes what came of attempts, and what it says about their endpoints."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -76,14 +77,16 @@ async def settle(
     held = await claims.held(tx, [result.claim for result in results])
     verdicts = [_judged(result, held, settings) for result in results]
     await _write(tx, results, verdicts, held)
-    ended = []
+    ended, told = [], defaultdict(list)
     for result, verdict in zip(results, verdicts, strict=True):
         if verdict is None:
             continue
         endpoint = held.endpoints[result.claim.endpoint_id]
-        await _learn(tx, endpoint, result, verdict, settings=settings, at=held.at)
+        told[endpoint.id].append((result, verdict))
         if endpoint.ordering == FIFO and verdict.status in ENDED:
             ended.append((endpoint.id, held.deliveries[result.claim.token].order_key))
+    for endpoint_id, each in told.items():
+        await _learn(tx, held.endpoints[endpoint_id], each, settings=settings, at=held.at)
     await tx.flush()
     await order.bring_back(tx, ended)
     return verdicts
@@ -141,43 +144,52 @@ def _outcome(answer: Answer, verdict: Verdict | None) -> Outcome:
 async def _learn(
     tx: AsyncSession,
     endpoint: Endpoint,
-    result: Result,
-    verdict: Verdict,
+    told: Sequence[tuple[Result, Verdict]],
     *,
     settings: Settings,
     at: datetime,
 ) -> None:
     """Let the endpoint's health, and whether it is enabled at all, follow from what it answered."""
-    if result.answer.is_ours:
+    told = [(result, verdict) for result, verdict in told if not result.answer.is_ours]
+    if not told:
         return
-    _examine(endpoint, result, settings, at)
-    if verdict.outcome is Outcome.DELIVERED:
-        endpoint.failed_messages, endpoint.last_success_at = 0, at
-        endpoint.warned_percent = 0
-    elif verdict.outcome is Outcome.FAILED and verdict.step == 1:
-        endpoint.failed_messages += 1
-    if endpoint.enabled and verdict.disable:
-        await standing.disable(tx, endpoint, verdict.disable, at)
+    _examine(endpoint, [result for result, _ in told], settings, at)
+    failed = endpoint.failed_messages
+    for _, verdict in told:
+        if verdict.outcome is Outcome.DELIVERED:
+            failed = 0
+        elif verdict.outcome is Outcome.FAILED and verdict.step == 1:
+            failed += 1
+    endpoint.failed_messages = failed
+    if any(verdict.outcome is Outcome.DELIVERED for _, verdict in told):
+        endpoint.last_success_at, endpoint.warned_percent = at, 0
+    disable = next((verdict.disable for _, verdict in told if verdict.disable), None)
+    if endpoint.enabled and disable:
+        await standing.disable(tx, endpoint, disable, at)
     if endpoint.deleted_at is not None:
         await cancel_removed(tx, [endpoint.id])
 
 
-def _examine(endpoint: Endpoint, result: Result, settings: Settings, at: datetime) -> None:
-    before = Health(
+def _examine(
+    endpoint: Endpoint, results: Sequence[Result], settings: Settings, at: datetime
+) -> None:
+    found = Health(
         Breaker(endpoint.breaker),
         endpoint.breaker_failures,
         endpoint.breaker_opened,
         tuple(endpoint.recent_ms),
     )
-    found = health.after(
-        before, result.answer, result.took_s, opens_after=settings.breaker_opens_after
-    )
+    until = endpoint.breaker_until
+    for result in results:
+        before = found
+        found = health.after(
+            before, result.answer, result.took_s, opens_after=settings.breaker_opens_after
+        )
+        if found.opened > before.opened:
+            until = at + timedelta(seconds=health.pause_s(settings.schedule_s, found.opened))
+        elif found.breaker is Breaker.CLOSED:
+            until = None
     endpoint.breaker, endpoint.breaker_failures = found.breaker, found.failures
-    endpoint.breaker_opened = found.opened
+    endpoint.breaker_opened, endpoint.breaker_until = found.opened, until
     endpoint.recent_ms = list(found.recent_ms)
     endpoint.slow = found.is_slow or endpoint.window < WINDOW
-    if found.opened > before.opened:
-        pause_s = health.pause_s(settings.schedule_s, found.opened)
-        endpoint.breaker_until = at + timedelta(seconds=pause_s)
-    elif found.breaker is Breaker.CLOSED:
-        endpoint.breaker_until = None

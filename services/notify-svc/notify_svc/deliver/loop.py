@@ -6,11 +6,13 @@ endpoints that do not keep up share a quarter of the room, so that the others al
 
 import asyncio
 import random
+from collections import Counter
 from dataclasses import dataclass
 from time import monotonic
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter as Metric
+from prometheus_client import Histogram
 from svckit.db import Database
 from svckit.failpoints import failpoint
 from svckit.rights import Rights
@@ -30,7 +32,7 @@ _AGAIN_S = 1.0
 _TRIES = 6  # after that the lease decides what the result could not
 _jitter = random.SystemRandom()
 _log = structlog.get_logger("deliver")
-_attempts = Counter("careloop_webhook_attempts_total", "Attempts by outcome", ["outcome"])
+_attempts = Metric("careloop_webhook_attempts_total", "Attempts by outcome", ["outcome"])
 _seconds = Histogram(
     "careloop_webhook_attempt_seconds", "Time from claim to answer", buckets=(0.05, 0.2, 1, 5, 15)
 )
@@ -72,6 +74,7 @@ class Loop:
         self._swept = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
+
         idle_s = _IDLE_S[0]
         while not stop.is_set():
             self._wake.clear()
@@ -129,16 +132,19 @@ class Loop:
             raise
         if verdicts:
             failpoint("deliver.settled")
-        for verdict in verdicts:
-            _attempts.labels(verdict.outcome if verdict else "superseded").inc()
-        if verdicts:
             _batch.observe(len(verdicts))
+        met = Counter(verdict.outcome if verdict else "superseded" for verdict in verdicts)
+        for outcome, times in met.items():
+            _attempts.labels(outcome).inc(times)
         return claimed
 
     def _take_answered(self) -> list[_Answered]:
         """Return what is to be written in one commit; what was refused twice, by itself."""
-        taken = [each for each in self._answered if each.tries <= 1] or self._answered[:1]
-        self._answered = [each for each in self._answered if each not in taken]
+        taken = [each for each in self._answered if each.tries <= 1]
+        left = [each for each in self._answered if each.tries > 1]
+        if not taken:
+            taken, left = left[:1], left[1:]
+        self._answered = left
         return taken
 
     def _put_back(self, answered: list[_Answered]) -> None:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -42,18 +42,34 @@ def public_key(private: str) -> str:
     return PUBLIC + base64.b64encode(_ed25519(private).public_key().public_bytes_raw()).decode()
 
 
-def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Return one entry of `webhook-signature`: `v1,…` for a secret, `v1a,…` for a private key."""
-    content = f"{message_id}.{timestamp}.".encode() + body
-    if secret.startswith(ASYMMETRIC):
-        return "v1a," + base64.b64encode(_ed25519(secret).sign(content)).decode()
-    key = base64.b64decode(secret.removeprefix(SYMMETRIC))
-    return "v1," + base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
+class Signer:
+    """Signs under every active secret, newest first; each is read once."""
+
+    def __init__(self, active: Sequence[str]) -> None:
+        self._entries = [_entry_of(secret) for secret in active]
+
+    def header(self, message_id: str, timestamp: int, body: bytes) -> str:
+        """Return the whole `webhook-signature`: one entry per secret."""
+        content = f"{message_id}.{timestamp}.".encode() + body
+        return " ".join(
+            [
+                f"{version},{base64.b64encode(signed(content)).decode()}"
+                for version, signed in self._entries
+            ]
+        )
 
 
 def header(active: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
-    """Return the whole `webhook-signature`: one entry per active secret, newest first."""
-    return " ".join(sign(secret, message_id, timestamp, body) for secret in active)
+    """Return `webhook-signature` for one message."""
+    return Signer(active).header(message_id, timestamp, body)
+
+
+def _entry_of(secret: str) -> tuple[str, Callable[[bytes], bytes]]:
+    """Return what a signature starts with, and what makes one."""
+    if secret.startswith(ASYMMETRIC):
+        return "v1a", _ed25519(secret).sign
+    key = base64.b64decode(secret.removeprefix(SYMMETRIC))
+    return "v1", lambda content: hmac.digest(key, content, hashlib.sha256)
 
 
 def _ed25519(private: str) -> Ed25519PrivateKey:

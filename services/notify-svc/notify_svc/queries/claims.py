@@ -7,10 +7,10 @@ that a slow one holds up nobody else.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sharing.kept import given, kept
-from sharing.model import Reader
+from sharing.model import Organisation, Reader
 from sqlalchemy import Select, Text, any_, func, literal, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -71,6 +71,8 @@ class Due(NamedTuple):
     is_slow: bool
     is_ordered: bool
     is_too_old: bool
+    # what happened at the organisation itself, it may always be told: see `visible`
+    is_own: bool
 
 
 class Superseded(NamedTuple):
@@ -146,7 +148,7 @@ PREDECESSOR = f"""
 _PICK = text(
     f"""
     SELECT p.id, p.endpoint_id, p.organisation_id, coalesce(o.kind, ''), p.order_key, p.slow,
-           p.ordered, (SELECT m.expires_at <= now() FROM message m WHERE m.id = p.message_id)
+           p.ordered, m.expires_at <= now(), m.custodian_id = p.organisation_id
     FROM (
         SELECT d.*, e.organisation_id, ({_SLOW}) AS slow, e.ordering = 'fifo' AS ordered,
                row_number() OVER (PARTITION BY {_SLOW} ORDER BY d.place, d.next_at) AS turn
@@ -166,6 +168,7 @@ _PICK = text(
         ) d
         WHERE e.id = ANY(:endpoints)
     ) p
+    JOIN message m ON m.id = p.message_id
     LEFT JOIN sharing_organisation o ON o.id = p.organisation_id
     WHERE p.turn <= CASE WHEN p.slow THEN CAST(:slow AS bigint) ELSE CAST(:healthy AS bigint) END
     """  # noqa: S608  # constants of ours
@@ -255,22 +258,26 @@ async def superseded(tx: AsyncSession, endpoint_ids: Sequence[str]) -> list[Supe
 
 
 async def visible_among(
-    tx: AsyncSession, reader: Reader, delivery_ids: Collection[str]
+    tx: AsyncSession, kind: str, purpose: str, delivery_ids: Collection[str]
 ) -> set[str]:
-    """Return those of an organisation's deliveries whose message it may still learn of."""
-    found = await _visible_among.rows(tx, reader, {"delivery_ids": list(delivery_ids)})
+    """Return those of the deliveries to organisations of a kind that each may still learn of."""
+    which = {"delivery_ids": list(delivery_ids)}
+    found = await _visible_among.rows(tx, Organisation("", kind, purpose), which)
     return {delivery_id for (delivery_id,) in found}
 
 
 @kept
 def _visible_among(reader: Reader) -> Select[Any]:
+    """Each is decided for the organisation that it is for: to begin costs more than a hundred rows."""
     these = given("delivery_ids", ARRAY(Text))
+    delivery = Delivery.__table__.c
     # by a filter that matched nobody learns of what it is no longer shown
-    needed = CLASSES.op("|")(Delivery.__table__.c.asked_classes)
+    needed = CLASSES.op("|")(delivery.asked_classes)
+    recipient = Organisation(cast("str", delivery.organisation_id), reader.kind, reader.purpose)
     return (
         select(Delivery.id)
         .join(Message, Message.id == Delivery.message_id)
-        .where(Delivery.id == any_(these), visible(reader, needed))
+        .where(Delivery.id == any_(these), visible(recipient, needed))
     )
 
 
