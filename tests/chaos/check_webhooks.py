@@ -12,7 +12,6 @@ TOLERANCE_S = 300  # Standard Webhooks: what a receiver accepts
 _GRACE_S = 1.5
 # the key that svckit.testing gives to services
 _SEALER = Sealer([key_of("0" * 64)])
-IN_FLIGHT = 64  # NOTIFY_DELIVER_CONCURRENCY
 
 
 def webhooks(seen, found, figures, struck):
@@ -93,7 +92,7 @@ def _arrived(found, figures, deliveries, received, faults):
     repeats = sum(count - 1 for count in good.values())
     figures["repeated requests"] = repeats
     figures["repeats per million requests"] = round(repeats * 1e6 / max(sum(good.values()), 1))
-    if repeats > faults * IN_FLIGHT:
+    if repeats > faults * plan.IN_FLIGHT:
         found.add("I6", f"{repeats} requests repeated after {faults} faults")
 
 

@@ -97,6 +97,7 @@ def notify(world, role, number):
         connect_timeout_s=str(plan.CONNECT_S),
         lease_margin_s=str(plan.MARGIN_S),
         sweep_every_s="1",
+        deliver_concurrency=str(plan.IN_FLIGHT),
         endpoints_per_organisation="50",
         log_level="warning",
     )

@@ -15,6 +15,8 @@ NOTIFY = "notify-svc"
 # Leases as short as a busy machine allows, by settings: the code is the one that runs in earnest.
 LEASE_S = 4.0
 TOTAL_S, CONNECT_S, MARGIN_S = 2.0, 1.0, 1.5
+# requests of one deliver process: what a kill repeats at most
+IN_FLIGHT = 64
 DELIVER_LEASE_S = TOTAL_S + MARGIN_S
 KAFKA_SESSION_S = 10.0
 STALE_S = 30.0

@@ -85,6 +85,25 @@ async def test_a_result_that_comes_twice_counts_once(world, clinic, endpoint):
     assert (await world.delivery(clinic))["status"] == "delivered"
 
 
+async def test_one_that_lost_its_lease_takes_nothing_from_those_it_is_written_with(
+    world, clinic, endpoint
+):
+    for _ in range(3):
+        await world.happened("case.changed", clinic)
+    claims = (await claimed(world)).claims
+    late = claims[1]
+    await world.sql("UPDATE delivery SET next_at = now() WHERE id = :id", id=late.delivery_id)
+    [current] = (await claimed(world)).claims
+    async with world.db.begin() as tx:
+        met = [results.Result(claim, Answer(204), 0.01, 0.5) for claim in claims]
+        verdicts = await results.settle(tx, met, world.settings)
+    assert [verdict is None for verdict in verdicts] == [False, True, False]
+    rows = await world.sql("SELECT id, status, token FROM delivery")
+    found = {row.id: (row.status, row.token) for row in rows}
+    assert found.pop(late.delivery_id) == ("sending", current.token)
+    assert set(found.values()) == {("delivered", None)}
+
+
 async def test_two_senders_at_once_send_everything_once(world, clinic, endpoint, receiver):
     for _ in range(30):
         await world.happened("case.changed", clinic)
@@ -165,6 +184,33 @@ async def test_a_claim_takes_as_many_statements_for_many_as_for_one(world, clini
             assert len((await claimed(world)).claims) == more
         counts.append(len(sent))
     assert counts[0] == counts[1] <= 8
+
+
+async def test_in_one_claim_each_organisation_is_decided_for_by_itself(world, clinic, receiver):
+    partners, grants, counts = [], [], []
+    for _ in range(3):
+        partner = await world.organisation("social-service")
+        partners.append(partner)
+        await world.endpoint(partner, receiver.url)
+        grants.append(await world.grant(clinic, partner, ["coordination"]))
+    await world.happened("case.changed", clinic)
+    await world.sql("UPDATE delivery SET next_at = 'infinity'")
+    for some in (partners[:1], partners[1:]):
+        await world.sql(
+            "UPDATE delivery SET next_at = now() WHERE organisation_id = ANY(:some)", some=some
+        )
+        if partners[1] in some:
+            await world.end(grants[1])
+        with world.statements() as sent:
+            assert len((await claimed(world)).claims) == 1
+        counts.append([each for each in sent if "sharing_grant" in each])
+    assert [len(each) for each in counts] == [1, 1]
+    rows = await world.sql("SELECT organisation_id, status FROM delivery")
+    assert {row.organisation_id: row.status for row in rows} == {
+        partners[0]: "sending",
+        partners[1]: "cancelled",
+        partners[2]: "sending",
+    }
 
 
 async def test_a_partner_that_never_answers_delays_nobody_else(

@@ -155,6 +155,30 @@ async def test_results_of_many_are_written_in_as_many_statements_as_of_one(world
     assert counts[0] == counts[1] <= 4
 
 
+@pytest.mark.parametrize(
+    ("statuses", "failures"), [((500,) * 5 + (204,), 0), ((204,) + (500,) * 5, 5)]
+)
+async def test_results_written_together_say_what_they_say_one_by_one(
+    world, clinic, endpoint, statuses, failures
+):
+    await world.sql('UPDATE webhook_endpoint SET "window" = 10')
+    await happen(world, clinic, len(statuses))
+    claims = await claimed(world)
+    async with world.db.begin() as tx:
+        met = [
+            results.Result(claim, Answer(status), number, 0.5)
+            for number, (claim, status) in enumerate(zip(claims, statuses, strict=True))
+        ]
+        await results.settle(tx, met, world.settings)
+    found = (await world.sql("SELECT * FROM webhook_endpoint")).one()
+    assert found.breaker == ("open" if failures else "closed")
+    assert (found.breaker_until is not None) == (found.breaker == "open")
+    assert found.breaker_failures == failures
+    assert found.recent_ms == [number * 1000 for number in range(len(statuses))]
+    assert found.failed_messages == failures
+    assert found.last_success_at is not None
+
+
 async def test_one_commit_writes_what_was_answered_and_claims_the_next(
     world, clinic, endpoint, receiver
 ):

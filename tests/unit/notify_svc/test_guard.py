@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import socket
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from notify_svc.deliver.post import Poster, Way, headers_of
+from notify_svc.domain import signing
 from notify_svc.domain.attempts import Answer
 from notify_svc.domain.transport import Hidden, Shown
 from notify_svc.queries.claims import Claim
@@ -210,3 +212,34 @@ def test_headers_name_the_event_and_the_time_of_the_attempt():
     assert found["traceparent"].startswith("00-1111")
     assert found["x-key"] == "k"
     assert "traceparent" not in headers_of(claim("http://x/"), way, 1, "")
+
+
+async def test_a_replaced_secret_signs_from_its_first_request_on():
+    signatures = []
+
+    async def answer(request):
+        signatures.append(request.headers["webhook-signature"])
+        return web.Response(status=204)
+
+    found = settings(allow_private_targets=True)
+    sealer, at = found.sealer(), now()
+    old, new = signing.new_secret(), signing.new_secret()
+    poster, server = Poster(found), web.ServerRunner(web.Server(answer))
+    await server.setup()
+    try:
+        await web.TCPSite(server, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{server.addresses[0][1]}/"
+        for secrets in ((old,), (old,), (new, old), (new,)):
+            sealed = tuple(sealer.seal(secret, "whe_1") for secret in secrets)
+            await poster.post(replace(claim(url), secrets=sealed), at)
+        elsewhere = sealer.seal(new, "whe_2")
+        refused = await poster.post(replace(claim("http://127.0.0.1:1/"), secrets=(elsewhere,)), at)
+    finally:
+        await poster.close()
+        await server.cleanup()
+    stamp = int(at.timestamp())
+    assert signatures == [
+        signing.header(secrets, "evt_1", stamp, BODY)
+        for secrets in ((old,), (old,), (new, old), (new,))
+    ]
+    assert refused == Answer(error="secret-unavailable")
