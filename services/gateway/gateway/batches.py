@@ -1,6 +1,8 @@
 """What waits for a commit, gathered: one statement and one commit for all that wait.
 
-While one batch is on its way the next gathers, so the busier the door the fewer the commits.
+While one batch is on its way the next gathers, so the busier the door the fewer the commits. Where
+items come upon one another, commits keep a distance as well, in which more of them come: a commit of
+many costs hardly more than one of a single item. What comes alone never waits.
 """
 
 import asyncio
@@ -20,6 +22,8 @@ _COMMIT_S = 5.0
 # beyond this many in wait the database does not keep up
 _WAITING = 5_000
 _A_BATCH = 500
+# after items came upon one another it counts as busy for so many times the distance of its commits
+_CROWDED = 10
 # the last two: what this build cannot put into a row
 _AWAY = (*DRIVER_AWAY, ValueError, LookupError)
 _log = structlog.get_logger("batches")
@@ -28,7 +32,8 @@ _log = structlog.get_logger("batches")
 class Batches(Generic[Item, Result]):
     """Gathers for `write`, which commits a batch and returns a result for each of its items.
 
-    `away` makes the error of what could not be committed, or may not have been.
+    `away` makes the error of what could not be committed, or may not have been. `apart_s` is the
+    time between the beginnings of two commits while it is busy.
     """
 
     def __init__(
@@ -37,11 +42,16 @@ class Batches(Generic[Item, Result]):
         database_url: str,
         write: Callable[[asyncpg.Connection, list[Item]], Awaitable[Iterable[Result]]],
         away: Callable[[], Unavailable],
+        *,
+        apart_s: float = 0.0,
     ) -> None:
         self._name = name
         self._url = database_url
         self._write = write
         self._away = away
+        self._apart_s = apart_s
+        self._began_at = self._crowded_until = 0.0
+        self._is_writing = False
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._news = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -63,14 +73,20 @@ class Batches(Generic[Item, Result]):
         is_running = self._running is not None and not self._running.done()
         if not is_running or len(self._waiting) >= _WAITING:
             raise self._away()
-        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._waiting or self._is_writing:
+            self._crowded_until = loop.time() + _CROWDED * self._apart_s
+        done: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, done))
         self._news.set()
         return done
 
     async def _run(self) -> None:
         while True:
+            self._is_writing = False
             await self._news.wait()
+            await self._keep_apart()
+            self._is_writing = True
             batch, self._waiting = self._waiting[:_A_BATCH], self._waiting[_A_BATCH:]
             if not self._waiting:
                 self._news.clear()
@@ -90,6 +106,13 @@ class Batches(Generic[Item, Result]):
                 for (_, done), result in zip(batch, results, strict=True):
                     if not done.done():
                         done.set_result(result)
+
+    async def _keep_apart(self) -> None:
+        loop = asyncio.get_running_loop()
+        at = loop.time()
+        if self._crowded_until > at and (left_s := self._began_at + self._apart_s - at) > 0:
+            await asyncio.sleep(left_s)
+        self._began_at = loop.time()
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():

@@ -57,6 +57,29 @@ async def test_many_that_wait_share_commits_and_each_gets_its_own_word(
     assert commits < 10
 
 
+async def test_where_items_come_upon_one_another_commits_keep_a_distance(
+    url: str, connection: Any
+) -> None:
+    uses = Batches("proofs", url, use_proofs, away, apart_s=0.5)
+    async with uses.running():
+        await asyncio.gather(*(uses.add(use(f"crowd-{n}")) for n in range(2)))
+        waiting = []
+        for n in range(2, 22):
+            waiting.append(uses.add(use(f"crowd-{n}")))
+            # long enough for a commit
+            await connection.execute("SELECT pg_sleep(0.005)")
+        assert all(await asyncio.gather(*waiting))
+    count = "SELECT count(DISTINCT xmin::text) FROM proof_use WHERE jti LIKE 'crowd-%'"
+    assert await connection.fetchval(count) < 5
+
+
+async def test_what_comes_alone_does_not_wait(url: str) -> None:
+    uses = Batches("proofs", url, use_proofs, away, apart_s=60)
+    async with uses.running():
+        for n in range(3):
+            assert await asyncio.wait_for(uses.add(use(f"alone-{n}")), 20)
+
+
 async def test_a_use_is_committed_when_it_is_told(
     uses: Batches[Use, bool], connection: Any
 ) -> None:

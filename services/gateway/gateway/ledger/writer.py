@@ -21,6 +21,8 @@ from gateway.queries.ledger import Known, Subject
 # how long reasons are remembered; an answer that they do not account for looks again
 _REMEMBER_S = 1.0
 _REMEMBERED = 50_000
+# between the commits of a busy door
+_APART_S = 0.01
 _UNKNOWN = (0.0, Known())
 _entries = Counter("careloop_ledger_entries_total", "Entries committed", ["outcome"])
 _seconds = Histogram(
@@ -34,7 +36,9 @@ class Writer:
     """The one writer of this process; `running` opens and ends it."""
 
     def __init__(self, database_url: str) -> None:
-        self._batches = Batches("ledger", database_url, self._commit, _not_recorded)
+        self._batches = Batches(
+            "ledger", database_url, self._commit, _not_recorded, apart_s=_APART_S
+        )
         self._chain: Chain | None = None
         self._known: dict[Subject, tuple[float, Known]] = {}
 

@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
-from sharing import mask_of, names_of, purposes
+from sharing import mask_of, purposes
 from sqlalchemy import ColumnElement, func, select, text, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.errors import NotFound
 from svckit.identity import Caller
 
 from gateway.domain import Scope
-from gateway.entries import LAST, Bases, Entry, encoded, entry_id, place
+from gateway.entries import LAST, NONE, Bases, Entry, encoded, entry_id, named, place
 from gateway.models import (
     Grant,
     LedgerEntry,
@@ -67,12 +67,13 @@ class Known:
         covered = reduce(or_, (each.classes for each in grants), 0)
         bearing = _bearing(grants, classes)
         whole = classes & ~covered == 0 and bool(bearing)
-        return Bases(encoded(bearing), encoded(_bearing(consents, classes))), whole
+        told = _bearing(consents, classes) if consents else ()
+        return Bases(encoded(bearing), encoded(told) if told else NONE.consents), whole
 
 
 def _bearing(reasons: Sequence[_Reason], classes: int) -> list[dict[str, Any]]:
     return [
-        {**each.told, "classes": names_of(each.classes & classes)}
+        {**each.told, "classes": named(each.classes & classes)}
         for each in reasons
         if each.classes & classes or not classes
     ]
@@ -105,9 +106,9 @@ ORDER BY 1, 3
 """
 _APPEND = """
 INSERT INTO ledger_entry
-    (id, at, custodian_id, person_id, organisation_id, denied, classes, body)
-SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[],
-                     $6::boolean[], $7::integer[], $8::text[])
+    (at, id, custodian_id, person_id, organisation_id, denied, classes, body)
+SELECT $1::timestamptz, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[],
+                                      $6::boolean[], $7::integer[], $8::text[])
 """
 
 
@@ -134,11 +135,18 @@ def _reason(row: Any) -> _Reason:
         told["legal_basis"] = row["legal_basis"]
     else:
         told["general"] = row["general"]
-    return _Reason(
-        purposes.mask_of(orjson.loads(row["purposes"])),
-        int(mask_of(orjson.loads(row["classes"]))),
-        told,
-    )
+    return _Reason(_purposes(row["purposes"]), _classes(row["classes"]), told)
+
+
+# the same few lists stand in most grants
+@lru_cache(maxsize=1024)
+def _purposes(listed: str) -> int:
+    return purposes.mask_of(orjson.loads(listed))
+
+
+@lru_cache(maxsize=1024)
+def _classes(listed: str) -> int:
+    return int(mask_of(orjson.loads(listed)))
 
 
 async def open_segment(connection: asyncpg.Connection, segment: str, at: datetime) -> None:
@@ -146,8 +154,9 @@ async def open_segment(connection: asyncpg.Connection, segment: str, at: datetim
 
 
 async def append(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
-    """Insert the entries in one statement, which is one commit outside of a transaction."""
-    await connection.execute(_APPEND, *(list(column) for column in zip(*entries, strict=True)))
+    """Insert entries of one instant in one statement: outside of a transaction one commit."""
+    [at, *_], *columns = zip(*entries, strict=True)
+    await connection.execute(_APPEND, at, *columns)
 
 
 # reading
