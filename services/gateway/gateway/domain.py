@@ -138,6 +138,7 @@ _ROUTES = (
     _route("event-types", "notify-svc", "events.read", "events.read"),
     _route("webhook-endpoints", "notify-svc", "events.read webhooks.write", "webhooks.write"),
     _route("deliveries", "notify-svc", "events.read webhooks.write", "webhooks.write"),
+    _route("delivery-attempts", "notify-svc", "events.read webhooks.write", "webhooks.write"),
     _route("inbox", "notify-svc", "inbox.read webhooks.write", "inbox.write webhooks.write"),
     _route("organisations", None, "sharing.read admin", "admin"),
     _route("clients", None, "sharing.read admin", "admin"),

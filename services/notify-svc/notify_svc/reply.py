@@ -15,6 +15,7 @@ from notify_svc.domain import signing
 from notify_svc.domain.attempts import EVENT_WAITS, IN_ORDER, OPEN
 from notify_svc.models import Attempt, Delivery, Endpoint, Recovery
 from notify_svc.queries import deliveries
+from notify_svc.queries.attempts import Logged
 from notify_svc.queries.deliveries import Shown
 from notify_svc.queries.feed import FeedRow
 from notify_svc.schemas.deliveries import AttemptOut, DeliveryOut
@@ -90,6 +91,16 @@ def _next_attempt_at(delivery: Delivery) -> Any:
 
 def shown_attempts(found: Sequence[Attempt]) -> list[dict[str, Any]]:
     return [AttemptOut.model_validate(attempt).model_dump(mode="json") for attempt in found]
+
+
+def logged_attempt(found: Logged) -> dict[str, Any]:
+    return {
+        **AttemptOut.model_validate(found.attempt).model_dump(mode="json"),
+        "delivery_id": found.attempt.delivery_id,
+        "endpoint_id": found.endpoint_id,
+        "event_id": found.event_id,
+        "event_type": found.event_type,
+    }
 
 
 async def delivery(tx: AsyncSession, _: Caller, found: Shown) -> Reply:

@@ -33,7 +33,8 @@ _WRITE_AHEAD = text(
         SET status = 'sending', attempts = d.attempts + 1, token = t.token,
             next_at = clock_timestamp() + make_interval(secs => :lease_s)
         FROM taken t WHERE d.id = t.id
-        RETURNING d.id, d.attempts, d.token, d.endpoint_id, d.message_id, d.traceparent
+        RETURNING d.id, d.organisation_id, d.attempts, d.token, d.endpoint_id, d.message_id,
+            d.traceparent
     ), turned AS (
         UPDATE webhook_endpoint e
         SET claimed_at = clock_timestamp(),
@@ -45,8 +46,9 @@ _WRITE_AHEAD = text(
         FROM (SELECT endpoint_id, count(*) AS many FROM sent GROUP BY endpoint_id) n
         WHERE e.id = n.endpoint_id
     ), written AS (
-        INSERT INTO delivery_attempt (id, delivery_id, number, started_at, outcome)
-        SELECT token, id, attempts, clock_timestamp(), 'unknown' FROM sent
+        INSERT INTO delivery_attempt
+            (id, delivery_id, organisation_id, number, started_at, outcome)
+        SELECT token, id, organisation_id, attempts, clock_timestamp(), 'unknown' FROM sent
     )
     SELECT s.token, s.id AS delivery_id, s.endpoint_id, m.id AS message_id, m.body, s.traceparent,
            m.custodian_id, m.person_id, m.classes, clock_timestamp() AS at

@@ -1,6 +1,7 @@
 """Routes, one line of work each. Everything is the caller's organisation's."""
 
 from notify_svc.api import (
+    attempts,
     catalogue,
     deliveries,
     endpoints,
@@ -12,5 +13,5 @@ from notify_svc.api import (
 
 ROUTERS = [
     *(events.router, catalogue.router, endpoints.router, recoveries.router),
-    *(deliveries.router, mailboxes.router, inbox.router),
+    *(deliveries.router, attempts.router, mailboxes.router, inbox.router),
 ]

@@ -1,6 +1,6 @@
 """Tables: what was told (message, feed), where it goes (endpoint, secret), and how it went."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -309,16 +309,28 @@ class Attempt(Base):
     """Written before the request is sent; the result is written by its id, which is the token."""
 
     __tablename__ = "delivery_attempt"
-    __table_args__ = (Index("ix_delivery_attempt_delivery", "delivery_id", "number"),)
+    __table_args__ = (
+        Index("ix_delivery_attempt_delivery", "delivery_id", "number"),
+        Index("ix_delivery_attempt_log", "organisation_id", "started_at", "id"),
+    )
 
     id: Mapped[str] = mapped_column(db.Id, primary_key=True)
     delivery_id: Mapped[str] = mapped_column(ForeignKey("delivery.id"), type_=db.Id)
+    # the delivery's; null where a sender of before wrote it
+    organisation_id: Mapped[str | None] = mapped_column(db.Id)
     number: Mapped[int] = mapped_column(Integer)
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     outcome: Mapped[Outcome]
     response_status: Mapped[int | None] = mapped_column(SmallInteger)
     error: Mapped[str | None] = mapped_column(Text)
+
+    @property
+    def duration_ms(self) -> int | None:
+        """From the claim to the result written down; None for one whose result never came."""
+        if self.ended_at is None:
+            return None
+        return round((self.ended_at - self.started_at) / timedelta(milliseconds=1))
 
 
 class Recovery(Base):

@@ -14,9 +14,24 @@ class AttemptOut(Out):
     number: Annotated[int, Envelope]
     started_at: Annotated[datetime, Envelope]
     ended_at: Annotated[datetime | None, Envelope]
+    duration_ms: Annotated[int | None, Envelope]
     outcome: Annotated[Outcome, Envelope]
     response_status: Annotated[int | None, Envelope]
     error: Annotated[str | None, Envelope]
+
+
+class LoggedAttempt(AttemptOut):
+    """An attempt with what it was to deliver, and where."""
+
+    delivery_id: Annotated[str, Envelope]
+    endpoint_id: Annotated[str, Envelope]
+    event_id: Annotated[str, Envelope]
+    event_type: Annotated[str, Envelope]
+
+
+class AttemptPage(Out):
+    items: Annotated[list[LoggedAttempt], Envelope]
+    next: Annotated[str | None, Envelope]
 
 
 class DeliveryOut(Out):
