@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from gateway.consumer import HANDLERS
 from gateway.ledger import webhooks
-from svckit import testing
+from svckit import contracts, testing
 from svckit.clock import now
 from svckit.cloudevents import Received
 from svckit.db import Database
@@ -281,26 +281,65 @@ def _body(gateway: Gateway, entry_id: str) -> bytes:
     return bytes(row["body"].encode())
 
 
+def test_mails_are_entered_in_the_same_chain_and_accounted_for(gateway: Gateway) -> None:
+    owner, person = gateway.clinic.organisation_id, new_id("per")
+    _disclosure_made(gateway, owner, person)
+    mailbox = new_id("mbx")
+    told = {"mail_id": new_id("mal"), "mailbox_id": mailbox}
+    _told(gateway, owner, person, webhooks.MAILED, told)
+    hook, mail = entries(gateway, person)
+    assert mail["prev"] == leaf_hash(_body(gateway, hook["id"])).hex()
+    assert (mail["channel"], mail["outcome"], mail["kind"]) == ("e-mail", "disclosed", "event")
+    assert (mail["client"], mail["actor"][:4]) == (mailbox, "att_")
+    assert (mail["organisation"], mail["purpose"]) == (gateway.payer.organisation_id, "HOPERAT")
+    assert mail["classes"] == hook["classes"] == ["outcome"]
+
+    def report(name: str) -> Any:
+        return gateway.clinic.get(f"/v1/ledger/reports/{name}", person_id=person).json()
+
+    (counted,) = report("accounting")["exempt"]
+    assert (counted["recipient"]["id"], counted["number"]) == (gateway.payer.organisation_id, 2)
+    assert [line["times"] for line in report("person")["lines"]] == [2]
+
+
 def _disclosure_made(gateway: Gateway, custodian_id: str, person_id: str) -> None:
+    told = {"delivery_id": new_id("dlv"), "endpoint_id": new_id("whe")}
+    _told(gateway, custodian_id, person_id, webhooks.KIND, told)
+
+
+def _told(
+    gateway: Gateway, custodian_id: str, person_id: str, kind: str, told: dict[str, str]
+) -> None:
     item = {
         "attempt_id": new_id("att"),
-        "delivery_id": new_id("dlv"),
-        "endpoint_id": new_id("whe"),
         "organisation_id": gateway.payer.organisation_id,
         "purpose": "HOPERAT",
         "person_id": person_id,
         "classes": ["outcome"],
+        **told,
     }
     found = new_id("dsc")
+    data = {
+        "id": found,
+        "version": 1,
+        "custodian_id": custodian_id,
+        "href": href,
+        "person_id": None,
+        "case_id": None,
+        "parties": [],
+        "classes": [],
+        "change": {"policy": "0" * 64, "items": [item]},
+    }
+    assert contracts.schema_of(kind).fault(data) is None
     received = Received(
         id=new_id("evt"),
-        type=webhooks.KIND,
+        type=kind,
         source="careloop/notify-svc",
         subject=found,
         version=1,
         key=custodian_id,
         time=now(),
-        data={"id": found, "custodian_id": custodian_id, "change": {"items": [item]}},
+        data=data,
     )
 
     async def run() -> None:
