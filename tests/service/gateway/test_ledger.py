@@ -323,7 +323,7 @@ def _told(
         "id": found,
         "version": 1,
         "custodian_id": custodian_id,
-        "href": href,
+        "href": "/v1/x",
         "person_id": None,
         "case_id": None,
         "parties": [],
