@@ -323,7 +323,7 @@ def _told(
         "id": found,
         "version": 1,
         "custodian_id": custodian_id,
-        "href": "/v1/x",
+        "href": "/v1/inbox" if kind == webhooks.MAILED else "/v1/deliveries",
         "person_id": None,
         "case_id": None,
         "parties": [],
