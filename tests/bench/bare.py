@@ -1,4 +1,4 @@
-"""What aiohttp alone can do: post signed bodies from a file, as many at once as a deliver process.
+"""What aiohttp alone can do: post signed bodies from a file, so many at once (more make it slower).
 
     python -m tests.bench.bare FILE CONCURRENCY
 

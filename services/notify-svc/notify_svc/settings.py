@@ -45,7 +45,8 @@ class Settings(ServiceSettings):
     total_timeout_s: float = Field(default=15, gt=0)
     # on top of the total timeout, until another process may take a delivery over
     lease_margin_s: float = Field(default=15, gt=0)
-    # requests in flight in one process, of which slow endpoints may take a quarter
+    # requests in flight in one process, of which slow endpoints may take a quarter; as many more
+    # when others have hung for a second
     deliver_concurrency: int = Field(default=128, ge=4)
     # failures in a row (no answer, 5xx, 429) that open an endpoint's breaker; the pauses until a
     # probe follow the schedule, to five minutes

@@ -232,6 +232,40 @@ async def test_a_partner_that_never_answers_delays_nobody_else(
             receiver.release.set()
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr("notify_svc.deliver.loop._HANGS_S", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_hangs_leaves_its_room_to_others_and_as_much_again_may_hang(
+    world, clinic, endpoint, receiver, receivers
+):
+    receiver.release.clear()
+    healthy = await world.organisation()
+    async with receivers().serve() as other:
+        await world.endpoint(healthy, other.url)
+        await world.sql(
+            'UPDATE webhook_endpoint SET "window" = 30 WHERE id = :id', id=endpoint["id"]
+        )
+        for _ in range(30):
+            await world.happened("case.changed", clinic)
+        async with world.sender(deliver_concurrency=8, total_timeout_s=60) as loop:
+            async with asyncio.timeout(20):
+                while len(receiver.got) < 6:
+                    await loop.step()
+                    await asyncio.sleep(0.01)
+                await world.happened("case.changed", healthy)
+                while not other.got or len(receiver.got) < 16:
+                    await loop.step()
+                    await asyncio.sleep(0.01)
+            for _ in range(4):
+                await asyncio.sleep(0.1)
+                await loop.step()
+            assert len(loop._tasks) == len(receiver.got) == 16
+            receiver.release.set()
+
+
 async def test_what_was_held_for_too_long_does_not_go_out_any_more(
     world, clinic, endpoint, receiver
 ):

@@ -1,7 +1,7 @@
 """Writes what came of attempts, and what it says about their endpoints."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,9 +24,8 @@ from notify_svc.domain.attempts import (
     judge,
 )
 from notify_svc.domain.health import Breaker, Health
-from notify_svc.models import Endpoint
 from notify_svc.queries import claims
-from notify_svc.queries.claims import Claim, Held
+from notify_svc.queries.claims import Claim, Held, Receiving
 from notify_svc.settings import Settings
 
 _WRITE = text(
@@ -55,6 +54,23 @@ _WRITE = text(
     """
 )
 
+_LEARNT = text(
+    """
+    UPDATE webhook_endpoint e
+    SET "window" = n."window", slow = n.slow, breaker = n.breaker, breaker_until = n.until,
+        breaker_failures = n.failures, breaker_opened = n.opened,
+        recent_ms = CAST(n.recent AS int[]), failed_messages = n.failed,
+        warned_percent = n.warned, last_success_at = n.success
+    FROM unnest(
+        CAST(:ids AS text[]), CAST(:windows AS int[]), CAST(:slow AS boolean[]),
+        CAST(:breakers AS text[]), CAST(:untils AS timestamptz[]), CAST(:failures AS int[]),
+        CAST(:opened AS int[]), CAST(:recent AS text[]), CAST(:failed AS int[]),
+        CAST(:warned AS int[]), CAST(:successes AS timestamptz[])
+    ) AS n (id, "window", slow, breaker, until, failures, opened, recent, failed, warned, success)
+    WHERE e.id = n.id
+    """
+)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -64,6 +80,9 @@ class Result:
     answer: Answer
     took_s: float
     chance: float
+
+
+_Told = tuple[Result, Verdict]
 
 
 async def settle(
@@ -77,7 +96,8 @@ async def settle(
     held = await claims.held(tx, [result.claim for result in results])
     verdicts = [_judged(result, held, settings) for result in results]
     await _write(tx, results, verdicts, held)
-    ended, told = [], defaultdict(list)
+    ended: list[order.Key] = []
+    told: dict[str, list[_Told]] = defaultdict(list)
     for result, verdict in zip(results, verdicts, strict=True):
         if verdict is None:
             continue
@@ -86,8 +106,9 @@ async def settle(
         if endpoint.ordering == FIFO and verdict.status in ENDED:
             ended.append((endpoint.id, held.deliveries[result.claim.token].order_key))
     for endpoint_id, each in told.items():
-        await _learn(tx, held.endpoints[endpoint_id], each, settings=settings, at=held.at)
-    await tx.flush()
+        _learn(held.endpoints[endpoint_id], each, settings, held.at)
+    await _keep(tx, [held.endpoints[endpoint_id] for endpoint_id in told])
+    await _follow(tx, held, told)
     await order.bring_back(tx, ended)
     return verdicts
 
@@ -141,37 +162,54 @@ def _outcome(answer: Answer, verdict: Verdict | None) -> Outcome:
     return Outcome.DELIVERED if answer.is_success else Outcome.FAILED
 
 
-async def _learn(
-    tx: AsyncSession,
-    endpoint: Endpoint,
-    told: Sequence[tuple[Result, Verdict]],
-    *,
-    settings: Settings,
-    at: datetime,
-) -> None:
-    """Let the endpoint's health, and whether it is enabled at all, follow from what it answered."""
+def _learn(endpoint: Receiving, told: Sequence[_Told], settings: Settings, at: datetime) -> None:
+    """Let the endpoint's health follow from what it answered."""
     told = [(result, verdict) for result, verdict in told if not result.answer.is_ours]
     if not told:
         return
     _examine(endpoint, [result for result, _ in told], settings, at)
-    failed = endpoint.failed_messages
     for _, verdict in told:
         if verdict.outcome is Outcome.DELIVERED:
-            failed = 0
+            endpoint.failed_messages = endpoint.warned_percent = 0
+            endpoint.last_success_at = at
         elif verdict.outcome is Outcome.FAILED and verdict.step == 1:
-            failed += 1
-    endpoint.failed_messages = failed
-    if any(verdict.outcome is Outcome.DELIVERED for _, verdict in told):
-        endpoint.last_success_at, endpoint.warned_percent = at, 0
-    disable = next((verdict.disable for _, verdict in told if verdict.disable), None)
-    if endpoint.enabled and disable:
-        await standing.disable(tx, endpoint, disable, at)
-    if endpoint.deleted_at is not None:
-        await cancel_removed(tx, [endpoint.id])
+            endpoint.failed_messages += 1
+
+
+async def _keep(tx: AsyncSession, endpoints: Sequence[Receiving]) -> None:
+    if not endpoints:
+        return
+    given = {
+        "ids": [each.id for each in endpoints],
+        "windows": [each.window for each in endpoints],
+        "slow": [each.slow for each in endpoints],
+        "breakers": [each.breaker for each in endpoints],
+        "untils": [each.breaker_until for each in endpoints],
+        "failures": [each.breaker_failures for each in endpoints],
+        "opened": [each.breaker_opened for each in endpoints],
+        # arrays of several lengths are no array
+        "recent": [f"{{{','.join(map(str, each.recent_ms))}}}" for each in endpoints],
+        "failed": [each.failed_messages for each in endpoints],
+        "warned": [each.warned_percent for each in endpoints],
+        "successes": [each.last_success_at for each in endpoints],
+    }
+    await tx.execute(_LEARNT, given)
+
+
+async def _follow(tx: AsyncSession, held: Held, told: Mapping[str, Sequence[_Told]]) -> None:
+    """Disable who answered that it is gone, and cancel what waits for who is removed."""
+    for endpoint_id, each in told.items():
+        known = held.endpoints[endpoint_id]
+        why = next((verdict.disable for _, verdict in each if verdict.disable), None)
+        if known.enabled and why:
+            await standing.disable(tx, await claims.endpoint(tx, endpoint_id), why, held.at)
+    await tx.flush()
+    removed = [each for each in told if held.endpoints[each].deleted_at is not None]
+    await cancel_removed(tx, removed)
 
 
 def _examine(
-    endpoint: Endpoint, results: Sequence[Result], settings: Settings, at: datetime
+    endpoint: Receiving, results: Sequence[Result], settings: Settings, at: datetime
 ) -> None:
     found = Health(
         Breaker(endpoint.breaker),
@@ -191,5 +229,5 @@ def _examine(
             until = None
     endpoint.breaker, endpoint.breaker_failures = found.breaker, found.failures
     endpoint.breaker_opened, endpoint.breaker_until = found.opened, until
-    endpoint.recent_ms = list(found.recent_ms)
+    endpoint.recent_ms = found.recent_ms
     endpoint.slow = found.is_slow or endpoint.window < WINDOW

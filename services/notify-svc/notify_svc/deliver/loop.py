@@ -1,13 +1,15 @@
 """The scheduler: asks for what is due as long as there is room, and sends each attempt in a task.
 
 What has been answered meanwhile is written in the same commit that claims the next. Two lanes:
-endpoints that do not keep up share a quarter of the room, so that the others always find some.
+endpoints that do not keep up share a quarter of the room, so that the others always find some. A
+request that hangs is counted there as well, long before its timeout says of the endpoint what it is.
 """
 
 import asyncio
 import random
 from collections import Counter
 from dataclasses import dataclass
+from itertools import takewhile
 from time import monotonic
 
 import structlog
@@ -29,6 +31,7 @@ from notify_svc.settings import Settings
 _IDLE_S = (0.02, 0.4)  # doubling from the first to the second while nothing is due
 _DRAIN_S = 8  # what is still in flight then reads `unknown` and is sent again after its lease
 _AGAIN_S = 1.0
+_HANGS_S = 1.0
 _TRIES = 6  # after that the lease decides what the result could not
 _jitter = random.SystemRandom()
 _log = structlog.get_logger("deliver")
@@ -71,6 +74,10 @@ class Loop:
         self._wake = hints.woken()
         self._slow_room = settings.deliver_concurrency // 4
         self._room = settings.deliver_concurrency - self._slow_room
+        # how far beyond its room requests that hang may take the slow lane
+        self._hanging_room = settings.deliver_concurrency
+        # what the other lane has in flight, and since when, oldest first
+        self._fast: dict[asyncio.Task[None], float] = {}
         self._swept = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -99,6 +106,7 @@ class Loop:
             async with self._db.begin() as tx:
                 await attempts.sweep(tx)
             self._swept = monotonic()
+        self._set_aside()
         has_room = self._room > 0 or self._slow_room > 0
         may_send = has_room and await self._rights.look()
         answered = self._take_answered()
@@ -125,7 +133,7 @@ class Loop:
                     )
                 if may_send:
                     claimed = await attempts.claim(
-                        tx, self._settings, healthy=self._room, slow=self._slow_room
+                        tx, self._settings, healthy=self._room, slow=max(self._slow_room, 0)
                     )
         except BaseException:
             self._put_back(answered)
@@ -159,13 +167,23 @@ class Loop:
         self._take(slow=slow, by=1)
         task = asyncio.create_task(self._attempt(claim, claimed, until))
         self._tasks.add(task)
+        if not slow:
+            self._fast[task] = monotonic()
+        task.add_done_callback(self._ended)
 
-        def ended(done: asyncio.Task[None]) -> None:
-            self._tasks.discard(done)
-            self._take(slow=slow, by=-1)
-            self._wake.set()
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._take(slow=self._fast.pop(task, None) is None, by=-1)
+        self._wake.set()
 
-        task.add_done_callback(ended)
+    def _set_aside(self) -> None:
+        """Give the room of what hangs to those that answer."""
+        before = monotonic() - _HANGS_S
+        hanging = list(takewhile(lambda task: self._fast[task] < before, self._fast))
+        for task in hanging[: max(self._hanging_room + self._slow_room, 0)]:
+            del self._fast[task]
+            self._take(slow=False, by=-1)
+            self._take(slow=True, by=1)
 
     def _take(self, *, slow: bool, by: int) -> None:
         if slow:

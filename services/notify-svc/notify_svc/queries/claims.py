@@ -5,7 +5,7 @@ that a slow one holds up nobody else.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -95,11 +95,31 @@ class Sent(NamedTuple):
     expires_at: datetime
 
 
+@dataclass
+class Receiving:
+    """What of an endpoint its answers decide, or follows from them; its row is locked."""
+
+    id: str
+    enabled: bool
+    deleted_at: datetime | None
+    ordering: str
+    window: int
+    slow: bool
+    breaker: str
+    breaker_until: datetime | None
+    breaker_failures: int
+    breaker_opened: int
+    recent_ms: Sequence[int]
+    failed_messages: int
+    warned_percent: int
+    last_success_at: datetime | None
+
+
 class Held(NamedTuple):
     """Where endpoints and deliveries stand when results arrive; deliveries by token."""
 
     at: datetime
-    endpoints: dict[str, Endpoint]
+    endpoints: dict[str, Receiving]
     deliveries: dict[str, Sent]
 
 
@@ -144,7 +164,9 @@ PREDECESSOR = f"""
       AND p.status IN ('pending', 'sending') AND (p.seq, p.id) < (d.seq, d.id)
       AND p.reason IS DISTINCT FROM '{IN_TURN}'
 """  # noqa: S608  # constants of ours
-# a second statement, so that it sees what the holder of the lock before us has claimed
+# A second statement, so that it sees what the holder of the lock before us has claimed. By `next_at`
+# alone what is due is read from its index as far as there are slots, however much waits behind it;
+# locked is what was chosen. (`= ANY` of one: looked up by key, whatever the planner expects.)
 _PICK = text(
     f"""
     SELECT p.id, p.endpoint_id, p.organisation_id, coalesce(o.kind, ''), p.order_key, p.slow,
@@ -161,16 +183,18 @@ _PICK = text(
                 WHERE d.endpoint_id = e.id AND d.status IN ('pending', 'sending')
                   AND d.next_at <= now()
                   AND (e.ordering <> 'fifo' OR NOT EXISTS ({PREDECESSOR}))
-                ORDER BY d.next_at, d.id
+                ORDER BY d.next_at
                 LIMIT greatest({_SLOTS}, 0)::bigint
-                FOR UPDATE OF d SKIP LOCKED
             ) due
         ) d
         WHERE e.id = ANY(:endpoints)
     ) p
-    JOIN message m ON m.id = p.message_id
+    JOIN delivery d ON d.id = ANY(ARRAY[p.id]) AND d.status IN ('pending', 'sending')
+                   AND d.next_at <= now()
+    JOIN message m ON m.id = ANY(ARRAY[p.message_id])
     LEFT JOIN sharing_organisation o ON o.id = p.organisation_id
     WHERE p.turn <= CASE WHEN p.slow THEN CAST(:slow AS bigint) ELSE CAST(:healthy AS bigint) END
+    FOR UPDATE OF d SKIP LOCKED
     """  # noqa: S608  # constants of ours
 )
 # of what is due now, everything that waits for the same subject, whether due or not
@@ -284,8 +308,9 @@ def _visible_among(reader: Reader) -> Select[Any]:
 async def held(tx: AsyncSession, claims: Sequence[Claim]) -> Held:
     """Return what is still these claims', locked after its endpoints, and those in one order."""
     wanted = literal(sorted({claim.endpoint_id for claim in claims}), ARRAY(Text))
+    columns = [getattr(Endpoint, field.name) for field in fields(Receiving)]
     endpoints = await tx.execute(
-        select(Endpoint, func.clock_timestamp())
+        select(func.clock_timestamp(), *columns)
         .where(Endpoint.id == any_(wanted))
         .order_by(Endpoint.id)
         .with_for_update(key_share=True)
@@ -314,10 +339,15 @@ async def held(tx: AsyncSession, claims: Sequence[Claim]) -> Held:
         if token
     }
     return Held(
-        at=max(at for _, at in locked),
-        endpoints={endpoint.id: endpoint for endpoint, _ in locked},
+        at=max(at for at, *_ in locked),
+        endpoints={endpoint.id: Receiving(*endpoint[1:]) for endpoint in locked},
         deliveries=sent,
     )
+
+
+async def endpoint(tx: AsyncSession, endpoint_id: str) -> Endpoint:
+    """Return an endpoint as it stands by now; the caller has locked it."""
+    return await tx.get_one(Endpoint, endpoint_id, populate_existing=True)
 
 
 async def database_now(tx: AsyncSession) -> datetime:
