@@ -63,10 +63,10 @@ def _version_check(_):
 def _fence(_):
     from svckit import inbox
 
-    async def unfenced(tx, consumer, at, log_id):
-        return 0
+    async def unfenced(tx, consumer, partitions, log_ids):
+        return dict.fromkeys(partitions, 0)
 
-    inbox.fence = unfenced
+    inbox.fences = unfenced
 
 
 def _lease(role):

@@ -74,7 +74,7 @@ async def test_a_consumer_applies_what_it_handles_and_counts_the_rest_as_ignored
             await inbox.position(tx, service.name, AT, "golden")
         kinds, records = zip(*history(), strict=True)
         async with db.begin() as tx:
-            done = await inbox.apply(tx, reader, AT, "golden", records)
+            done = await inbox.apply(tx, reader, {AT.topic: "golden"}, {AT: records})
         assert done.outcomes == [
             (kind, "applied" if kind in service.handlers else "ignored") for kind in kinds
         ]

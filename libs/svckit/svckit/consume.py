@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import inbox, parking, rights
 from svckit.cloudevents import Received, Unreadable
 from svckit.db import Database
+from svckit.eventlog import Batches, EventLog, LogError, Mark, OffsetLost, Stored, TopicPartition
 from svckit.eventlog import Consumer as LogConsumer
-from svckit.eventlog import EventLog, LogError, Mark, OffsetLost, Stored, TopicPartition
 from svckit.failpoints import failpoint
 from svckit.faults import is_transient
 from svckit.inbox import Freed, Handler, Reader, Upcaster
@@ -120,9 +120,10 @@ class Consumer:
             while not stop.is_set():
                 await self._place(member)
                 async with member.batches(limit=_BATCH, wait_s=_WAIT_S) as batches:
-                    for at, records in batches.items():
-                        if not stop.is_set():
-                            await self._partition(member, at, records)
+                    if not await self._at_once(member, batches):
+                        for at, records in batches.items():
+                            if not stop.is_set():
+                                await self._partition(member, at, records)
                 await self._marked(await member.marks())
                 await self._watch.look(member, self._log_ids, set(self._not_before))
         finally:
@@ -170,6 +171,29 @@ class Consumer:
             await self._learn()
         for key in keys:
             await replay(self._db, self._reader, at.topic, key)
+
+    async def _at_once(self, member: LogConsumer, batches: Batches) -> bool:
+        """Apply all partitions in one transaction where that is cheaper; tell whether it was done.
+
+        Where one of them fails each is left to itself: only that one waits, or parks.
+        """
+        if len(batches) <= 1 or not self._reader.takes_many:
+            return False
+        failpoint("consume.fetched")
+        try:
+            if self._learn:
+                await self._learn()
+            done = await self._commit(batches)
+        except Exception as error:  # noqa: BLE001  # each partition meets it again, and says so
+            _log.info("partitions are applied one by one", reason=_reason(error))
+            return False
+        for at in batches:
+            self._failures.pop(at, None)
+            self._stopped.discard(at)
+        await self._mended(done)
+        failpoint("consume.committed")
+        await member.commit({at: records[-1].offset + 1 for at, records in batches.items()})
+        return True
 
     async def _partition(
         self, member: LogConsumer, at: TopicPartition, records: Sequence[Stored]
@@ -243,14 +267,21 @@ class Consumer:
             await self._apply(at, records[half:])
 
     async def _transaction(self, at: TopicPartition, records: Sequence[Stored]) -> None:
-        log_id = self._log_ids[at.topic]
+        await self._mended(await self._commit({at: records}))
+
+    async def _commit(self, batches: Batches) -> inbox.Applied:
         async with self._db.begin() as tx:
-            done = await inbox.apply(tx, self._reader, at, log_id, records)
-        self._watch.moved(at, done.next_offset)
+            done = await inbox.apply(tx, self._reader, self._log_ids, batches)
+        for at, offset in done.next_offsets.items():
+            self._watch.moved(at, offset)
         self._count(done.outcomes)
+        return done
+
+    async def _mended(self, done: inbox.Applied) -> None:
         if done.mended:
             failpoint("consume.applied")
-            await self._mend(at, done.mended)
+        for at, key in sorted(done.mended):
+            await self._mend(at, [key])
 
     async def _try_again(self, at: TopicPartition, record: Stored, error: Exception) -> None:
         for attempt in range(1, _TRIES):

@@ -1,12 +1,13 @@
-"""One batch of one partition, in one transaction: fence, dedupe, version check, effects, offset.
+"""Batches of partitions, in one transaction: fence, dedupe, version check, effects, offsets.
 
 The offset row's lock keeps a second owner out during a rebalance; the inbox drops what was seen;
 versions prove that nothing of an aggregate is missing. A missing version holds its key back.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import groupby
 
 from opentelemetry.trace import SpanKind
 from sqlalchemy import text
@@ -14,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from svckit import parking, telemetry
 from svckit.cloudevents import Received, parse
-from svckit.eventlog import LogError, Stored, TopicPartition
+from svckit.eventlog import Batches, LogError, Stored, TopicPartition
 from svckit.failpoints import failpoint
-from svckit.parking import Block, key_of
+from svckit.parking import Block, Key, key_of
 
 Handler = Callable[[AsyncSession, Received], Awaitable[None]]
 # An event in the form of its type's next major version: what is still on the log, or parked.
@@ -27,6 +28,22 @@ Freed = Callable[[AsyncSession, str, str], Awaitable[None]]
 
 class Fenced(LogError):
     """The log was replaced while this process still read the old one."""
+
+
+@dataclass(frozen=True)
+class Together:
+    """A handler of many events at once: what it costs hardly grows with their number.
+
+    It gets those that follow one another in a batch, in order, each with the traceparent of its own
+    span. An event of another handler between them is handled between them.
+    """
+
+    apply: Callable[[AsyncSession, Sequence[Received]], Awaitable[None]]
+
+    async def __call__(self, tx: AsyncSession, event: Received) -> None:
+        """Handle one event, in its span."""
+        own = telemetry.traceparent() or event.traceparent
+        await self.apply(tx, [replace(event, traceparent=own)])
 
 
 class Verdict(Enum):
@@ -48,6 +65,11 @@ class Reader:
         """Tell whether events of the type are handled, in this form or a newer one."""
         return kind in self.handlers or kind in self.upcasters
 
+    @property
+    def takes_many(self) -> bool:
+        """Tell whether it costs less to apply the batches of several partitions at once."""
+        return any(isinstance(handler, Together) for handler in self.handlers.values())
+
     def understood(self, event: Received) -> Received:
         """Return the event in the newest form known: each upcaster leads one version up."""
         while upcast := self.upcasters.get(event.type):
@@ -57,25 +79,31 @@ class Reader:
 
 @dataclass
 class Applied:
-    """What became of a batch: the outcome per event, and keys whose gap has closed."""
+    """What became of batches: where each goes on, the outcome per event, keys whose gap closed."""
 
-    next_offset: int
+    next_offsets: dict[TopicPartition, int]
     outcomes: list[tuple[str, str]] = field(default_factory=list)
-    mended: set[str] = field(default_factory=set)
+    mended: set[tuple[TopicPartition, str]] = field(default_factory=set)
 
 
+# in one order: members that both believe to own partitions never wait in a circle
 _FENCE = text(
-    "SELECT next_offset, log_id FROM consumer_offset"
-    " WHERE consumer = :consumer AND topic = :topic AND partition = :partition FOR UPDATE"
+    "SELECT topic, partition, next_offset, log_id FROM consumer_offset"
+    " JOIN unnest(CAST(:topics AS text[]), CAST(:partitions AS int[])) AS u(topic, partition)"
+    " USING (topic, partition) WHERE consumer = :consumer"
+    " ORDER BY topic, partition FOR UPDATE OF consumer_offset"
 )
 _ENTER = text(
     "INSERT INTO consumer_offset (consumer, topic, partition, next_offset, log_id)"
     " VALUES (:consumer, :topic, :partition, 0, :log_id) ON CONFLICT DO NOTHING"
 )
 _MOVE = text(
-    "UPDATE consumer_offset"
-    " SET next_offset = :next_offset, log_id = :log_id, updated_at = clock_timestamp()"
-    " WHERE consumer = :consumer AND topic = :topic AND partition = :partition"
+    "UPDATE consumer_offset o"
+    " SET next_offset = u.next_offset, log_id = u.log_id, updated_at = clock_timestamp()"
+    " FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]),"
+    " CAST(:next_offsets AS bigint[]), CAST(:log_ids AS text[]))"
+    " AS u(topic, partition, next_offset, log_id)"
+    " WHERE o.consumer = :consumer AND o.topic = u.topic AND o.partition = u.partition"
 )
 _FRESH = text(
     "INSERT INTO inbox (consumer, event_id)"
@@ -91,7 +119,7 @@ async def position(tx: AsyncSession, consumer: str, at: TopicPartition, log_id: 
     """
     here = {"consumer": consumer, "topic": at.topic, "partition": at.partition}
     await tx.execute(_ENTER, here | {"log_id": log_id})
-    next_offset, known = (await tx.execute(_FENCE, here)).one()
+    (*_, next_offset, known) = (await tx.execute(_FENCE, _named(consumer, [at]))).one()
     if known == log_id:
         return int(next_offset)
     await move(tx, consumer, at, 0, log_id)
@@ -102,23 +130,52 @@ async def move(
     tx: AsyncSession, consumer: str, at: TopicPartition, next_offset: int, log_id: str
 ) -> None:
     """Set where to read on, in the transaction of the effects."""
-    here = {"consumer": consumer, "topic": at.topic, "partition": at.partition}
-    await tx.execute(_MOVE, here | {"next_offset": next_offset, "log_id": log_id})
+    await _move(tx, consumer, {at: next_offset}, {at.topic: log_id})
+
+
+async def _move(
+    tx: AsyncSession,
+    consumer: str,
+    next_offsets: Mapping[TopicPartition, int],
+    log_ids: Mapping[str, str],
+) -> None:
+    places = {
+        "next_offsets": list(next_offsets.values()),
+        "log_ids": [log_ids[at.topic] for at in next_offsets],
+    }
+    await tx.execute(_MOVE, _named(consumer, next_offsets) | places)
+
+
+def _named(consumer: str, partitions: Iterable[TopicPartition]) -> dict[str, object]:
+    topics, numbers = zip(*partitions, strict=True)
+    return {"consumer": consumer, "topics": list(topics), "partitions": list(numbers)}
 
 
 async def fence(tx: AsyncSession, consumer: str, at: TopicPartition, log_id: str) -> int:
     """Lock the partition's offset and return it. Raises Fenced."""
-    here = {"consumer": consumer, "topic": at.topic, "partition": at.partition}
-    row = (await tx.execute(_FENCE, here)).one_or_none()
-    if row is None or row.log_id != log_id:
-        raise Fenced(f"{at.topic}/{at.partition} is read from another log")
-    return int(row.next_offset)
+    return (await fences(tx, consumer, [at], {at.topic: log_id}))[at]
+
+
+async def fences(
+    tx: AsyncSession,
+    consumer: str,
+    partitions: Iterable[TopicPartition],
+    log_ids: Mapping[str, str],
+) -> dict[TopicPartition, int]:
+    """Lock the partitions' offsets and return them. Raises Fenced."""
+    places = list(partitions)
+    rows = await tx.execute(_FENCE, _named(consumer, places))
+    found = {(topic, partition): (offset, log_id) for topic, partition, offset, log_id in rows}
+    for at in places:
+        if found.get(at, (0, ""))[1] != log_ids[at.topic]:
+            raise Fenced(f"{at.topic}/{at.partition} is read from another log")
+    return {at: int(found[at][0]) for at in places}
 
 
 def judge(
-    events: Sequence[tuple[str, Received]],
+    events: Sequence[tuple[Key, Received]],
     versions: MutableMapping[str, int],
-    blocks: MutableMapping[str, Block],
+    blocks: MutableMapping[Key, Block],
 ) -> list[Verdict]:
     """Decide on events (with their keys) in order; `versions` and `blocks` follow the decisions.
 
@@ -142,41 +199,56 @@ def judge(
 
 
 async def apply(
-    tx: AsyncSession,
-    reader: Reader,
-    at: TopicPartition,
-    log_id: str,
-    records: Sequence[Stored],
+    tx: AsyncSession, reader: Reader, log_ids: Mapping[str, str], batches: Batches
 ) -> Applied:
     """Apply the records that are due. Raises Unreadable, Fenced, or what a handler raises."""
-    begin = await fence(tx, reader.consumer, at, log_id)
-    due = [record for record in records if record.offset >= begin]
+    applied = Applied(await fences(tx, reader.consumer, batches, log_ids))
+    due = _due(batches, applied.next_offsets)
     if not due:
-        return Applied(begin)
+        return applied
     events = [(key_of(record), parse(record)) for record in due]
-    blocks = await parking.blocks(tx, reader.consumer, at.topic, {key for key, _ in events})
+    blocks = await parking.blocks(tx, reader.consumer, {key for key, _ in events})
     versions = await parking.versions(tx, reader.consumer, {event.subject for _, event in events})
     before = dict(blocks)
     verdicts = judge(events, versions, blocks)
-    applied = Applied(due[-1].offset + 1)
     fresh = await _fresh(tx, reader, events, verdicts)
+    taken: list[Received] = []
     for record, (key, event), verdict in zip(due, events, verdicts, strict=True):
+        at = TopicPartition(record.topic, record.partition)
+        applied.next_offsets[at] = record.offset + 1
         if verdict is Verdict.PARK:
-            await _park(tx, reader, log_id, record, blocks[key])
+            # what comes before is not decided by what waits from here on
+            applied.outcomes += await _effects(tx, reader, taken)
+            taken = []
+            await _park(tx, reader, log_ids[at.topic], record, blocks[key])
         elif verdict is Verdict.APPLY and key in before:
-            applied.mended.add(key)
-        applied.outcomes.append((event.type, await _effect(tx, reader, event, verdict, fresh)))
-        failpoint("inbox.effect")
+            applied.mended.add((at, key.name))
+        if verdict is Verdict.APPLY and event.id in fresh:
+            fresh.discard(event.id)
+            taken.append(event)
+        else:
+            dropped = Verdict.DROP if verdict is Verdict.APPLY else verdict
+            applied.outcomes.append((event.type, dropped.value))
+    applied.outcomes += await _effects(tx, reader, taken)
     await parking.save_versions(tx, reader.consumer, versions)
-    await move(tx, reader.consumer, at, applied.next_offset, log_id)
+    await _move(tx, reader.consumer, applied.next_offsets, log_ids)
     failpoint("inbox.applied")
     return applied
+
+
+def _due(batches: Batches, begin: Mapping[TopicPartition, int]) -> list[Stored]:
+    return [
+        record
+        for at, records in batches.items()
+        for record in records
+        if record.offset >= begin[at]
+    ]
 
 
 async def _fresh(
     tx: AsyncSession,
     reader: Reader,
-    events: Sequence[tuple[str, Received]],
+    events: Sequence[tuple[Key, Received]],
     verdicts: Sequence[Verdict],
 ) -> set[str]:
     ids = [
@@ -196,15 +268,30 @@ async def is_fresh(tx: AsyncSession, consumer: str, event_id: str) -> bool:
     return found.first() is not None
 
 
-async def _effect(
-    tx: AsyncSession, reader: Reader, event: Received, verdict: Verdict, fresh: set[str]
-) -> str:
-    if verdict is not Verdict.APPLY:
-        return str(verdict.value)
-    if event.id not in fresh:
-        return str(Verdict.DROP.value)
-    fresh.discard(event.id)
-    return await handle(tx, reader, event)
+async def _effects(
+    tx: AsyncSession, reader: Reader, events: Sequence[Received]
+) -> list[tuple[str, str]]:
+    """Run the handlers in order, one of many once for as many as follow one another."""
+    outcomes = []
+    understood = [(event.type, reader.understood(event)) for event in events]
+    for handler, found in groupby(understood, lambda one: reader.handlers.get(one[1].type)):
+        run = list(found)
+        if isinstance(handler, Together) and len(run) > 1:
+            await _handle_run(tx, handler, [event for _, event in run])
+            became = ["applied"] * len(run)
+        else:
+            became = [await handle(tx, reader, event) for _, event in run]
+        for (kind, _), one in zip(run, became, strict=True):
+            outcomes.append((kind, one))
+            failpoint("inbox.effect")
+    return outcomes
+
+
+async def _handle_run(tx: AsyncSession, handler: Together, events: Sequence[Received]) -> None:
+    named = [(f"process {each.type}", each.traceparent, {"event_id": each.id}) for each in events]
+    with telemetry.side_by_side(named, kind=SpanKind.CONSUMER) as parents:
+        traced = zip(events, parents, strict=True)
+        await handler.apply(tx, [replace(each, traceparent=parent) for each, parent in traced])
 
 
 async def handle(tx: AsyncSession, reader: Reader, event: Received) -> str:

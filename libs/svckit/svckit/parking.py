@@ -5,12 +5,20 @@ An operator mends and replays the key, or skips one event or the whole key; skip
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from svckit.eventlog import Stored
+
+
+class Key(NamedTuple):
+    """What keeps events of a topic in order."""
+
+    topic: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -24,8 +32,9 @@ class Block:
 # what the place of a record without a readable key begins with
 KEYLESS = "@"
 _BLOCKS = text(
-    "SELECT key, reason, subject FROM blocked_key"
-    " WHERE consumer = :consumer AND topic = :topic AND key = ANY(CAST(:keys AS text[]))"
+    "SELECT topic, key, reason, subject FROM blocked_key"
+    " WHERE consumer = :consumer AND topic = ANY(CAST(:topics AS text[]))"
+    " AND key = ANY(CAST(:keys AS text[]))"
     # Waits for a replay under way: what it leaves behind decides.
     " FOR SHARE"
 )
@@ -55,22 +64,27 @@ _COUNTS = text(
 )
 
 
-def key_of(record: Stored) -> str:
+def key_of(record: Stored) -> Key:
     """Return the key that keeps order; a record without a readable one stands alone."""
     try:
         if record.key:
-            return record.key.decode()
+            return Key(record.topic, record.key.decode())
     except UnicodeDecodeError:
         pass
-    return f"{KEYLESS}{record.partition}/{record.offset}"
+    return Key(record.topic, f"{KEYLESS}{record.partition}/{record.offset}")
 
 
-async def blocks(
-    tx: AsyncSession, consumer: str, topic: str, keys: Collection[str]
-) -> dict[str, Block]:
-    """Return which of the keys wait, and why; they stay so to the end of the transaction."""
-    found = await tx.execute(_BLOCKS, {"consumer": consumer, "topic": topic, "keys": sorted(keys)})
-    return {row.key: Block(row.reason, row.subject) for row in found}
+async def blocks(tx: AsyncSession, consumer: str, keys: Collection[Key]) -> dict[Key, Block]:
+    """Return which of the keys wait, and why; they stay so to the end of the transaction.
+
+    Others may be among them: keys of one of the topics that are named as one of another.
+    """
+    wanted = {
+        "topics": sorted({key.topic for key in keys}),
+        "keys": sorted({key.name for key in keys}),
+    }
+    found = await tx.execute(_BLOCKS, {"consumer": consumer} | wanted)
+    return {Key(row.topic, row.key): Block(row.reason, row.subject) for row in found}
 
 
 async def versions(tx: AsyncSession, consumer: str, subjects: Collection[str]) -> dict[str, int]:
@@ -90,7 +104,7 @@ async def park(
     tx: AsyncSession, consumer: str, log_id: str, record: Stored, block: Block, *, error: str
 ) -> None:
     """Keep the record as it came and block its key."""
-    key = key_of(record)
+    key = key_of(record).name
     block_row = {"reason": block.reason, "subject": block.subject}
     await tx.execute(_BLOCK, {"consumer": consumer, "topic": record.topic, "key": key} | block_row)
     await tx.execute(

@@ -7,7 +7,7 @@ collector. Attributes hold ids and codes, never personal data.
 import logging
 import os
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -128,9 +128,13 @@ def outgoing(name: str, parent: str, **attributes: Any) -> trace.Span:
     It never is the current one, and whoever starts it ends it. Where no span goes anywhere it is an
     id alone: to record one takes longer than to sign a request.
     """
+    return _started(name, parent, SpanKind.CLIENT, attributes)
+
+
+def _started(name: str, parent: str, kind: SpanKind, attributes: Mapping[str, Any]) -> trace.Span:
     at = _w3c.extract({"traceparent": parent}, context.Context())
     if _leaves:
-        return _tracer.start_span(name, at, SpanKind.CLIENT, attributes)
+        return _tracer.start_span(name, at, kind, attributes)
     known = trace.get_current_span(at).get_span_context()
     return trace.NonRecordingSpan(
         trace.SpanContext(
@@ -146,6 +150,26 @@ def traceparent_of(started: trace.Span) -> str:
     """Return the W3C traceparent by which others continue from the span."""
     at = started.get_span_context()
     return f"00-{at.trace_id:032x}-{at.span_id:016x}-{at.trace_flags:02x}"
+
+
+@contextmanager
+def side_by_side(
+    named: Sequence[tuple[str, str, Mapping[str, Any]]], *, kind: SpanKind
+) -> Iterator[list[str]]:
+    """Run the block in a span for each: its name, the traceparent that it continues, attributes.
+
+    Yields each span's own traceparent; none is the current one. An exception marks them all.
+    """
+    spans = [_started(name, parent, kind, attributes) for name, parent, attributes in named]
+    try:
+        yield [traceparent_of(each) for each in spans]
+    except Exception as error:
+        for each in spans:
+            each.set_status(Status(StatusCode.ERROR, type(error).__name__))
+        raise
+    finally:
+        for each in spans:
+            each.end()
 
 
 @contextmanager

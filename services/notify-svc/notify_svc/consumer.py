@@ -1,23 +1,59 @@
 """What reaches this service: everything that is told onward, and who may see what."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sharing import policy, replica
 from sharing.model import Grant
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.consume import Handler, Received
+from svckit.inbox import Together
 
 from notify_svc.actions import fanout, inbox
-from notify_svc.domain.kinds import TOLD, full
+from notify_svc.domain.kinds import TOLD, full, short
 from notify_svc.queries import access, audience
 
 TOPICS = tuple(TOLD)
 
 
-async def tell(tx: AsyncSession, event: Received) -> None:
+async def _tell(tx: AsyncSession, events: Sequence[Received]) -> None:
     """Tell everyone who may learn of it, and the workers whom it asks for something."""
-    await fanout.tell(tx, event)
-    await inbox.learn(tx, event)
+    for run in runs(events):
+        of_cases = [event for event in run if event.type in replica.OF_CASES]
+        for event in of_cases:
+            await _REPLICA[event.type](tx, event)
+        await fanout.tell(tx, run)
+        for event in run:
+            await inbox.learn(tx, event)
+        for event in of_cases:
+            if event.type in _SEALING or "confidentiality" in event.data["change"].get(
+                "fields", ()
+            ):
+                await access.check_case(tx, event.data["id"])
+
+
+tell = Together(_tell)
+
+
+def runs(events: Sequence[Received]) -> Iterator[Sequence[Received]]:
+    """Split events where one by one they would be decided otherwise than together.
+
+    A case's own event says who may see what of the case, a label what was told of its subject.
+    """
+    run: list[Received] = []
+    cases: set[str] = set()
+    subjects: dict[str, bool] = {}
+    for event in events:
+        labels = short(event.type) in fanout.LABELLING
+        if (event.type in replica.OF_CASES and event.data["id"] in cases) or (
+            event.subject in subjects and (labels or subjects[event.subject])
+        ):
+            yield run
+            run, cases, subjects = [], set(), {}
+        run.append(event)
+        cases.add(event.data.get("case_id") or event.subject)
+        subjects[event.subject] = labels
+    if run:
+        yield run
 
 
 async def grant_changed(tx: AsyncSession, grant: Grant) -> None:
@@ -79,16 +115,6 @@ async def policy_published(tx: AsyncSession, event: Received) -> None:
         await access.check_everybody(tx)
 
 
-def _keep_and_tell(kind: str) -> Handler:
-    async def apply(tx: AsyncSession, event: Received) -> None:
-        await _REPLICA[kind](tx, event)
-        await tell(tx, event)
-        if kind in _SEALING or "confidentiality" in event.data["change"].get("fields", ()):
-            await access.check_case(tx, event.data["id"])
-
-    return apply
-
-
 _SEALING = (replica.SEALED, replica.UNSEALED)
 HANDLERS: Mapping[str, Handler] = {
     **_REPLICA,
@@ -99,5 +125,5 @@ HANDLERS: Mapping[str, Handler] = {
     ORGANISATION: organisation_changed,
     POLICY: policy_published,
     **{full(kind): tell for kinds in TOLD.values() for kind in kinds},
-    **{kind: _keep_and_tell(kind) for kind in replica.OF_CASES},
+    **dict.fromkeys(replica.OF_CASES, tell),
 }

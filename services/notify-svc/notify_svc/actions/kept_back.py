@@ -43,9 +43,10 @@ async def freed(tx: AsyncSession, topic: str, key: str) -> None:
     if topic != CASES:
         return
     await audience.serialise(tx)
-    for message in await kept_back.untold(tx, key):
-        found = await audience.audience(tx, message)
-        await fanout.hand_out(tx, message, found, parent=traceparent())
+    untold = await kept_back.untold(tx, key)
+    parent, found = traceparent(), await audience.audiences(tx, untold)
+    told = zip(untold, found, strict=True)
+    await fanout.hand_out_all(tx, [fanout.Handed(*each, parent) for each in told])
     for grant in await kept_back.grants(tx, key):
         await fanout.tell_missed(tx, grant)
     await tx.execute(_BRING_BACK, {"case_id": key, "reason": EVENT_WAITS})

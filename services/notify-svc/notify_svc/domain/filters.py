@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 from sharing.classes import NAMES, DataClass
 
+from notify_svc.domain.kinds import patterns_of
+
 # SDOHCC ValueSet SDOH Category, as need.identified and referral.requested print it
 NEED_CATEGORIES = (
     "sdoh-category-unspecified",
@@ -107,3 +109,35 @@ def asked_classes(asking: _Asking, transition_classes: int) -> int:
     """Return the classes that a filter looks at: who does not see them is not told by it."""
     needs = _NEEDS if asking.need_categories else 0
     return needs | (transition_classes if asking.transitions else 0)
+
+
+class _About(Protocol):
+    @property
+    def case_id(self) -> Any: ...
+    @property
+    def referral_id(self) -> Any: ...
+    @property
+    def need_category(self) -> Any: ...
+    @property
+    def transition(self) -> Any: ...
+
+
+class _Narrowing(_Asking, Protocol):
+    @property
+    def kinds(self) -> Any: ...
+    @property
+    def case_ids(self) -> Any: ...
+    @property
+    def referral_ids(self) -> Any: ...
+
+
+def is_wanted(by: _Narrowing, event_type: str, about: _About) -> bool:
+    """Tell whether a filter lets an event through: `queries.feed` says the same in SQL."""
+    if by.kinds and not any(pattern in by.kinds for pattern in patterns_of(event_type)):
+        return False
+    return (
+        (not by.case_ids or about.case_id in by.case_ids)
+        and (not by.referral_ids or about.referral_id in by.referral_ids)
+        and (not by.need_categories or about.need_category in by.need_categories)
+        and (not by.transitions or about.transition in by.transitions)
+    )

@@ -9,7 +9,6 @@ from sharing.model import Organisation, Reader
 from sharing.waiting import waits
 from sqlalchemy import ColumnElement, Text, and_, any_, case, or_, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from notify_svc.domain.readers import PURPOSES
@@ -26,23 +25,47 @@ class Standing(NamedTuple):
     sees: bool
 
 
-async def told(tx: AsyncSession, message: Message, organisations: Collection[str]) -> None:
-    """Note of what the organisations were told: a person, a referral or a case.
+_TOLD = text(
+    """
+    INSERT INTO access
+      (organisation_id, subject, custodian_id, person_id, case_id, referral_id, party, times)
+    SELECT organisation_id, subject, custodian_id, person_id, case_id, referral_id, party, 0
+    FROM unnest(
+      CAST(:organisation_id AS text[]), CAST(:subject AS text[]), CAST(:custodian_id AS text[]),
+      CAST(:person_id AS text[]), CAST(:case_id AS text[]), CAST(:referral_id AS text[]),
+      CAST(:party AS bool[]))
+    AS u(organisation_id, subject, custodian_id, person_id, case_id, referral_id, party)
+    ON CONFLICT (organisation_id, subject) DO UPDATE SET ended_at = NULL, party = excluded.party
+    -- mostly nothing is new, and nothing is written
+    WHERE access.ended_at IS NOT NULL OR access.party <> excluded.party
+    """
+)
+
+
+async def told(tx: AsyncSession, told: Sequence[tuple[Message, Collection[str]]]) -> None:
+    """Note of what the organisations were told, in order: a person, a referral or a case.
 
     The custodian cannot lose sight of it. Who is told of a case's event as one of its parties sees
     that event and not the case; the sides of a referral see the referral.
     """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for message, organisations in told:
+        for row in _noted(message, organisations):
+            # by the first it is known, by the last it stands
+            known = rows.setdefault((row["organisation_id"], row["subject"]), row)
+            known["party"] = row["party"]
+    if rows:
+        every = list(rows.values())
+        await tx.execute(_TOLD, {name: [row[name] for row in every] for name in every[0]})
+
+
+def _noted(message: Message, organisations: Collection[str]) -> list[dict[str, Any]]:
     about_referral = message.referral_id is not None
     subject = message.referral_id or message.case_id
     if message.subject == message.person_id:
         subject, about_referral = message.person_id, False
-    others = [
-        one
-        for one in organisations
-        if one != message.custodian_id and (about_referral or one not in message.parties)
-    ]
-    if subject is None or message.person_id is None or not others:
-        return
+    if subject is None or message.person_id is None:
+        return []
     known = {
         "subject": subject,
         "custodian_id": message.custodian_id,
@@ -50,21 +73,11 @@ async def told(tx: AsyncSession, message: Message, organisations: Collection[str
         "case_id": message.case_id,
         "referral_id": message.referral_id if about_referral else None,
     }
-    made = upsert(Access).values(
-        [
-            {**known, "organisation_id": one, "party": one in message.parties, "times": 0}
-            for one in others
-        ]
-    )
-    party = made.excluded.party
-    await tx.execute(
-        made.on_conflict_do_update(
-            index_elements=[Access.organisation_id, Access.subject],
-            set_={"ended_at": None, "party": party},
-            # mostly nothing is new, and nothing is written
-            where=or_(Access.ended_at.is_not(None), Access.party != party),
-        )
-    )
+    return [
+        {**known, "organisation_id": one, "party": one in message.parties}
+        for one in organisations
+        if one != message.custodian_id and (about_referral or one not in message.parties)
+    ]
 
 
 async def standing(tx: AsyncSession, persons: Collection[str]) -> list[Standing]:

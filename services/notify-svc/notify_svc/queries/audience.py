@@ -1,21 +1,20 @@
 """Who may learn of an event, and which of their endpoints want it."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from sharing import replica, tables
+from sharing import tables
 from sharing.kept import Statement, given, kept
 from sharing.model import Grant, Organisation, Reader
-from sqlalchemy import ColumnElement, Integer, Select, Text, and_, any_, func, literal, or_, select
+from sqlalchemy import Integer, Select, Text, and_, column, func, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
-from notify_svc.domain.filters import asked_classes
-from notify_svc.domain.kinds import patterns_of
+from notify_svc.domain.filters import asked_classes, is_wanted
 from notify_svc.domain.readers import PURPOSES, default_purpose
-from notify_svc.models import Endpoint, FeedItem, Message
+from notify_svc.models import FeedItem, Message
 from notify_svc.queries.visible import CLASSES, visible
 
 # of a statement that names its readers itself
@@ -33,45 +32,86 @@ async def serialise(tx: AsyncSession) -> None:
     await tx.execute(select(func.pg_advisory_xact_lock(_FAN_OUT)))
 
 
-async def audience(tx: AsyncSession, message: Message) -> list[str]:
-    """Return the organisations to be told of a stored message, sorted."""
-    standing = {message.custodian_id, *message.parties}
-    candidates = await replica.recipients(
-        tx, person_id=message.person_id, custodian_id=message.custodian_id
-    )
-    others = [one.organisation_id for one in candidates if one.organisation_id not in standing]
-    if not others:
-        return sorted(standing)
-    return sorted({*standing, *(await _learning_of(tx, message, others))})
+# Candidates; whether one may really learn of a message is for the rule to say.
+_CANDIDATES = text(
+    """
+    SELECT DISTINCT g.person_id, g.custodian_id, o.id
+    FROM unnest(CAST(:persons AS text[]), CAST(:custodians AS text[])) AS u(person_id, custodian_id)
+    JOIN sharing_grant g ON g.person_id = u.person_id AND g.custodian_id = u.custodian_id
+    JOIN sharing_organisation o ON o.id = g.recipient_id
+    """
+)
 
 
-async def _learning_of(
-    tx: AsyncSession, message: Message, others: Sequence[str], asked: int = 0
-) -> set[str]:
-    """Return those of the organisations that may learn of it, and see these classes as well."""
-    which = {"message_id": message.id, "others": others, "asked": asked}
-    return {organisation_id for (organisation_id,) in await _learning.rows(tx, _NOBODY, which)}
+async def audiences(tx: AsyncSession, messages: Sequence[Message]) -> list[list[str]]:
+    """Return the organisations to be told of each of the stored messages, sorted."""
+    persons = {(one.person_id, one.custodian_id) for one in messages if one.person_id is not None}
+    candidates = defaultdict(set)
+    if persons:
+        which = {
+            "persons": [person_id for person_id, _ in persons],
+            "custodians": [custodian_id for _, custodian_id in persons],
+        }
+        for person_id, custodian_id, organisation_id in await tx.execute(_CANDIDATES, which):
+            candidates[person_id, custodian_id].add(organisation_id)
+    asking = [
+        _Asking(one.id, organisation_id)
+        for one in messages
+        for organisation_id in candidates[one.person_id, one.custodian_id]
+        if organisation_id != one.custodian_id and organisation_id not in one.parties
+    ]
+    may = await _learning_of(tx, asking)
+    learning = defaultdict(set)
+    for message_id, organisation_id, _ in may:
+        learning[message_id].add(organisation_id)
+    return [sorted({one.custodian_id, *one.parties, *learning[one.id]}) for one in messages]
+
+
+class _Asking(NamedTuple):
+    """May the organisation learn of the message, and does it see these classes as well?"""
+
+    message_id: str
+    organisation_id: str
+    asked: int = 0
+
+
+async def _learning_of(tx: AsyncSession, asking: Sequence[_Asking]) -> set[_Asking]:
+    """Return those for which it is so."""
+    if not asking:
+        return set()
+    messages, others, asked = zip(*asking, strict=True)
+    which = {"messages": list(messages), "others": list(others), "asked": list(asked)}
+    return {_Asking(*row) for row in await _learning.rows(tx, _NOBODY, which)}
 
 
 @kept
 def _learning(_: Reader) -> Statement:
-    """Of the others those that may learn of the message, each kind by its purpose."""
-    needed = CLASSES.op("|")(given("asked", Integer()))
+    """Of those asking who may learn of the message, each kind of organisation by its purpose."""
+    one = (
+        func.unnest(
+            given("messages", ARRAY(Text)),
+            given("others", ARRAY(Text)),
+            given("asked", ARRAY(Integer)),
+        )
+        .table_valued(column("message_id", Text), column("other", Text), column("asked", Integer))
+        .render_derived()
+    )
     other = tables.organisation.alias()
+    needed = CLASSES.op("|")(one.c.asked)
     may = [
         and_(
             other.c.kind == kind,
-            select(Message.id)
-            .where(
-                Message.id == given("message_id"),
-                visible(Organisation(cast("str", other.c.id), kind, purpose), needed),
-            )
-            .correlate(other)
-            .exists(),
+            visible(Organisation(cast("str", other.c.id), kind, purpose), needed),
         )
         for kind, purpose in PURPOSES.items()
     ]
-    return select(other.c.id).where(other.c.id == any_(given("others", ARRAY(Text))), or_(*may))
+    return (
+        select(one.c.message_id, other.c.id, one.c.asked)
+        .select_from(one)
+        .join(Message, Message.id == one.c.message_id)
+        .join(other, other.c.id == one.c.other)
+        .where(or_(*may))
+    )
 
 
 async def missed(tx: AsyncSession, grant: Grant) -> Sequence[Message]:
@@ -115,10 +155,12 @@ async def since(tx: AsyncSession, at: datetime) -> Sequence[Message]:
     return (await tx.scalars(query.order_by(Message.occurred_at, Message.id))).all()
 
 
-async def told(tx: AsyncSession, message: Message) -> set[str]:
-    """Return the organisations whose feed holds the message."""
-    query = select(FeedItem.organisation_id).where(FeedItem.message_id == message.id)
-    return set(await tx.scalars(query))
+async def told(tx: AsyncSession, messages: Sequence[Message]) -> set[tuple[str, str]]:
+    """Return which organisations' feeds hold which of the messages."""
+    query = select(FeedItem.message_id, FeedItem.organisation_id).where(
+        FeedItem.message_id.in_([one.id for one in messages])
+    )
+    return {(message_id, one) for message_id, one in await tx.execute(query)}
 
 
 async def grants_of(
@@ -131,53 +173,60 @@ async def grants_of(
     return [Grant(**row) for row in rows.mappings()]
 
 
+class Listener(NamedTuple):
+    """An endpoint as far as it decides what goes to it."""
+
+    id: str
+    organisation_id: str
+    enabled: bool
+    kinds: Sequence[str]
+    case_ids: Sequence[str]
+    referral_ids: Sequence[str]
+    need_categories: Sequence[str]
+    transitions: Sequence[str]
+
+
+_LISTENERS = text(
+    """
+    SELECT id, organisation_id, enabled, kinds, case_ids, referral_ids, need_categories, transitions
+    FROM webhook_endpoint
+    WHERE organisation_id = ANY(CAST(:organisations AS text[])) AND deleted_at IS NULL ORDER BY id
+    """
+)
+
+
 async def listening(
-    tx: AsyncSession, organisations: Collection[str], message: Message
-) -> Sequence[Endpoint]:
-    """Return the endpoints of these organisations whose filter matches, disabled ones as well."""
-    wanted = literal(patterns_of(message.type), ARRAY(Text))
-    found = await tx.scalars(
-        select(Endpoint)
-        .where(
-            Endpoint.organisation_id.in_(organisations),
-            Endpoint.deleted_at.is_(None),
-            or_(_none(Endpoint.kinds), Endpoint.kinds.overlap(wanted)),
-            *(
-                or_(_none(column), literal(value, Text) == any_(column))
-                for column, value in (
-                    (Endpoint.case_ids, message.case_id),
-                    (Endpoint.referral_ids, message.referral_id),
-                    (Endpoint.need_categories, message.need_category),
-                    (Endpoint.transitions, message.transition),
-                )
-            ),
+    tx: AsyncSession, told: Sequence[tuple[Message, Collection[str]]]
+) -> list[list[Listener]]:
+    """Return for each message the endpoints of its organisations whose filter matches.
+
+    Disabled ones as well. Left out is who would learn by its filter of a field that it is not shown.
+    """
+    organisations = sorted({one for _, found in told for one in found})
+    rows = await tx.execute(_LISTENERS, {"organisations": organisations})
+    listeners = defaultdict(list)
+    for row in rows:
+        listeners[row.organisation_id].append(Listener(*row))
+    matching = [
+        (
+            message,
+            [
+                one
+                for organisation_id in found
+                for one in listeners[organisation_id]
+                if is_wanted(one, message.type, message)
+            ],
         )
-        .order_by(Endpoint.id)
-    )
-    return await _seeing_what_they_ask(tx, found.all(), message)
-
-
-def _none(values: InstrumentedAttribute[list[str]]) -> ColumnElement[bool]:
-    return func.cardinality(values) == 0
-
-
-async def _seeing_what_they_ask(
-    tx: AsyncSession, endpoints: Sequence[Endpoint], message: Message
-) -> Sequence[Endpoint]:
-    """Leave out who would learn by its filter of a field that it is not shown."""
+        for message, found in told
+    ]
     further = {
-        endpoint.id: asked
-        for endpoint in endpoints
-        if (asked := asked_classes(endpoint, message.transition_classes) & ~message.classes)
+        (message.id, one.id): _Asking(message.id, one.organisation_id, asked)
+        for message, found in matching
+        for one in found
+        if (asked := asked_classes(one, message.transition_classes) & ~message.classes)
     }
-    if not further:
-        return endpoints
-    may: set[tuple[str, int]] = set()
-    for asked in set(further.values()):
-        asking = sorted({one.organisation_id for one in endpoints if further.get(one.id) == asked})
-        may |= {(one, asked) for one in await _learning_of(tx, message, asking, asked)}
+    may = await _learning_of(tx, sorted(set(further.values())))
     return [
-        one
-        for one in endpoints
-        if one.id not in further or (one.organisation_id, further[one.id]) in may
+        sorted(one for one in found if further.get((message.id, one.id)) in {None, *may})
+        for message, found in matching
     ]
