@@ -16,6 +16,7 @@ SENDING = {
     "notify-api": 1,
     "notify-consume": 1,
     "notify-deliver": 2,
+    "notify-relay": 1,
     "consume": 1,
     "relay": 1,
     "write": 1,
