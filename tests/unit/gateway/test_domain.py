@@ -1,5 +1,6 @@
 """The rules of the door, without a door."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def test_the_first_segments_name_the_service() -> None:
     for path in ("/v1", "/v1/nothing", "/v2/cases", "/cases", "/oauth/other"):
         with pytest.raises(NotFound):
             domain.route_of(path)
+
+
+def test_every_path_that_a_service_publishes_leads_to_it() -> None:
+    for name in domain.SERVICES:
+        paths = json.loads((CONTRACT.parent / "openapi" / f"{name}.v1.json").read_text())["paths"]
+        assert paths
+        for path in paths:
+            assert domain.route_of(path.replace("{", "").replace("}", "")).service == name, path
 
 
 def test_reading_and_writing_need_their_own_scope() -> None:
