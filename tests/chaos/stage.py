@@ -187,6 +187,10 @@ class Stage:
             part.signal(signal.SIGCONT)
         while self._watching:
             await asyncio.wait(set(self._watching))
+        # what waits for somebody who never answers would end by its schedule, in hours
+        (self.world.path / "misbehave").unlink(missing_ok=True)
+        if self.partners:
+            await self.partners.bring_back()
         for part in self.supervisor.of("write"):
             await self._ends(part)
         left = await monitor.drained(self.world, quiet_s)
