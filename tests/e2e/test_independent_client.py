@@ -110,5 +110,5 @@ def test_a_signature_by_the_letter_of_the_standard_equals_ours():
     signed = b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330." + body
     key = base64.b64decode(secret.removeprefix("whsec_"))
     by_hand = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    ours = signing.sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+    ours = signing.header([secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
     assert ours == f"v1,{by_hand}"

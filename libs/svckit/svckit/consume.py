@@ -120,6 +120,8 @@ class Consumer:
             while not stop.is_set():
                 await self._place(member)
                 async with member.batches(limit=_BATCH, wait_s=_WAIT_S) as batches:
+                    if batches:
+                        failpoint("consume.fetched")
                     if not await self._at_once(member, batches):
                         for at, records in batches.items():
                             if not stop.is_set():
@@ -179,7 +181,6 @@ class Consumer:
         """
         if len(batches) <= 1 or not self._reader.takes_many:
             return False
-        failpoint("consume.fetched")
         try:
             if self._learn:
                 await self._learn()
@@ -187,19 +188,14 @@ class Consumer:
         except Exception as error:  # noqa: BLE001  # each partition meets it again, and says so
             _log.info("partitions are applied one by one", reason=_reason(error))
             return False
-        for at in batches:
-            self._failures.pop(at, None)
-            self._stopped.discard(at)
         await self._mended(done)
-        failpoint("consume.committed")
-        await member.commit({at: records[-1].offset + 1 for at, records in batches.items()})
+        await self._passed(member, batches)
         return True
 
     async def _partition(
         self, member: LogConsumer, at: TopicPartition, records: Sequence[Stored]
     ) -> None:
         try:
-            failpoint("consume.fetched")
             if self._learn:
                 await self._learn()
             await self._apply(at, records)
@@ -210,11 +206,15 @@ class Consumer:
                 self._stopped.add(at)
             self._hold(member, at, error)
         else:
+            await self._passed(member, {at: records})
+        _STOPPED.labels(self._reader.consumer).set(len(self._stopped))
+
+    async def _passed(self, member: LogConsumer, batches: Batches) -> None:
+        for at in batches:
             self._failures.pop(at, None)
             self._stopped.discard(at)
-            failpoint("consume.committed")
-            await member.commit({at: records[-1].offset + 1})
-        _STOPPED.labels(self._reader.consumer).set(len(self._stopped))
+        failpoint("consume.committed")
+        await member.commit({at: records[-1].offset + 1 for at, records in batches.items()})
 
     async def _marked(self, marks: Sequence[Mark]) -> None:
         """Keep how far the rights have arrived, and stand behind marks where they are records."""
