@@ -53,7 +53,7 @@ COMPILED = {
     "grants add up": (compiler, "func.bit_or(expression(mask))", "func.bit_and(expression(mask))"),
     "the custodian sees all": (
         sql,
-        "return switch((own, number(ALL)), else_=expression(mask))",
+        "return switch((own, number(ALL)), *closed, else_=expression(mask))",
         "return expression(mask)",
     ),
     "a party sees all": (sql, "if parties:", "if not parties:"),

@@ -22,7 +22,7 @@ from gateway.queries.ledger import Known, Subject
 _REMEMBER_S = 1.0
 _REMEMBERED = 50_000
 # between the commits of a busy door: at 200 reads/s one commit for four of them
-_APART_S = 0.02
+_APART_S = 0.005
 _UNKNOWN = (0.0, Known())
 _entries = Counter("careloop_ledger_entries_total", "Entries committed", ["outcome"])
 _seconds = Histogram(
