@@ -16,7 +16,8 @@ OWN := $(PIP) --no-deps --no-build-isolation -e .
 PYTEST := $(BIN)/python -m pytest
 # what attacks, kills, waits or draws at length runs in `make ci`
 LONG := tests/security/attacks tests/security/test_limits.py tests/chaos \
-	tests/security/test_hostile_json.py tests/service/case_svc/test_belt.py tests/e2e/test_lifecycle.py tests/e2e/test_independent_client.py \
+	tests/security/test_hostile_json.py tests/security/test_scoping.py tests/e2e/test_bad_input.py tests/e2e/test_partner_guide.py tests/e2e/test_trace.py \
+	tests/service/document_svc/test_belt.py tests/service/referral_svc/test_belt.py tests/service/gateway/test_streams.py tests/service/case_svc/test_belt.py tests/e2e/test_lifecycle.py tests/e2e/test_independent_client.py \
 	tests/service/notify_svc/test_together.py tests/service/eventlog/test_many_at_once.py tests/service/eventlog/test_consume.py \
 	tests/service/eventlog/test_marks.py tests/e2e/test_kill.py tests/e2e/test_stream.py tests/e2e/test_policy.py tests/e2e/test_event_log_stopped.py tests/e2e/test_schemathesis.py tests/e2e/test_oauth4webapi.py \
 	tests/service/gateway/test_replicas.py tests/service/gateway/test_ledger.py tests/service/gateway/test_ledger_proofs.py \
