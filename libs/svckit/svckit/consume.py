@@ -204,15 +204,16 @@ class Consumer:
                 raise
             if isinstance(error, TooManyParked):
                 self._stopped.add(at)
+                _STOPPED.labels(self._reader.consumer).set(len(self._stopped))
             self._hold(member, at, error)
         else:
             await self._passed(member, {at: records})
-        _STOPPED.labels(self._reader.consumer).set(len(self._stopped))
 
     async def _passed(self, member: LogConsumer, batches: Batches) -> None:
         for at in batches:
             self._failures.pop(at, None)
             self._stopped.discard(at)
+        _STOPPED.labels(self._reader.consumer).set(len(self._stopped))
         failpoint("consume.committed")
         await member.commit({at: records[-1].offset + 1 for at, records in batches.items()})
 

@@ -225,8 +225,8 @@ async def listening(
         for one in found
         if (asked := asked_classes(one, message.transition_classes) & ~message.classes)
     }
-    may = await _learning_of(tx, sorted(set(further.values())))
+    may = {None, *(await _learning_of(tx, sorted(set(further.values()))))}
     return [
-        sorted(one for one in found if further.get((message.id, one.id)) in {None, *may})
+        sorted(one for one in found if further.get((message.id, one.id)) in may)
         for message, found in matching
     ]
