@@ -6,7 +6,6 @@ the consumer is wrong, not the data: then the partition waits.
 """
 
 import asyncio
-import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -15,7 +14,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from svckit import inbox, parking, rights
+from svckit import inbox, parking, rights, turns
 from svckit.cloudevents import Received, Unreadable
 from svckit.db import Database
 from svckit.eventlog import Batches, EventLog, LogError, Mark, OffsetLost, Stored, TopicPartition
@@ -42,10 +41,9 @@ _STOPPED = Gauge(
 
 _BATCH = 500
 _WAIT_S = 0.5
-_between = random.SystemRandom().uniform
 _TRIES = 3
 _PASS_S = 30.0
-_BACKOFF_S, _BACKOFF_MAX_S = 0.1, 30.0
+_SETTLED_S = 30.0
 # A wrong consumer shows at once: 1 % of a minute's events, but not for the first few.
 _MAX_BLOCKED, _PARKED_FREE, _PARKED_SHARE = 100, 10, 0.01
 
@@ -104,9 +102,9 @@ class Consumer:
             except Stuck:
                 raise
             except Exception as error:  # noqa: BLE001  # the loop outlives whatever happens to it
-                failures = 1 if time.monotonic() - started > _BACKOFF_MAX_S else failures + 1
+                failures = 1 if time.monotonic() - started > _SETTLED_S else failures + 1
                 _log.warning("consumer starts anew", reason=_reason(error))
-                await _pause(stop, _backoff(failures))
+                await turns.pause(stop, turns.backoff(failures))
 
     async def _session(self, stop: asyncio.Event) -> None:
         """Be a member of the group until something fails."""
@@ -247,7 +245,7 @@ class Consumer:
         """Let the partition wait; the others go on."""
         member.unplace(at)
         self._failures[at] = self._failures.get(at, 0) + 1
-        self._not_before[at] = time.monotonic() + _backoff(self._failures[at])
+        self._not_before[at] = time.monotonic() + turns.backoff(self._failures[at])
         _RETRIES.labels(self._reader.consumer).inc()
         _log.warning(
             "partition waits", topic=at.topic, partition=at.partition, reason=_reason(error)
@@ -286,7 +284,7 @@ class Consumer:
 
     async def _try_again(self, at: TopicPartition, record: Stored, error: Exception) -> None:
         for attempt in range(1, _TRIES):
-            await asyncio.sleep(_backoff(attempt))
+            await asyncio.sleep(turns.backoff(attempt))
             try:
                 await self._transaction(at, [record])
             except Exception as again:
@@ -335,19 +333,6 @@ class Consumer:
             self._minute.popleft()
 
 
-def _backoff(failures: int) -> float:
-    """Double from 0.1 s to 30 s, full jitter in the upper half."""
-    top = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** min(failures, 10))
-    return _between(top / 2, top)
-
-
 def _reason(error: BaseException) -> str:
     own = isinstance(error, LogError | Unreadable)
     return f"{type(error).__name__}: {error}" if own else type(error).__name__
-
-
-async def _pause(stop: asyncio.Event, wait_s: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), wait_s)
-    except TimeoutError:
-        return

@@ -9,7 +9,6 @@ instant before which nothing is left unsent, by any relay.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,7 +19,7 @@ import structlog
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Gauge
 
-from svckit import outbox, telemetry
+from svckit import outbox, telemetry, turns
 from svckit.eventlog import EventLog, LogError, Producer, Record
 from svckit.failpoints import failpoint
 from svckit.leases import Leases
@@ -31,9 +30,9 @@ _FAILED = Counter("careloop_outbox_failed_total", "Sends given up and repeated",
 _WAITING = Gauge("careloop_outbox_waiting", "Events not yet sent", ["topic"])
 _AGE = Gauge("careloop_outbox_age_seconds", "Age of the oldest event not yet sent", ["topic"])
 
-_between = random.SystemRandom().uniform
 _BATCH = 500
 _BUSY_S, _IDLE_S = 0.005, 0.25
+_BACKOFF_MAX_S = 6.4
 _REFRESH_S = 1.0
 _OBSERVE_S = 5.0
 _TRIM_S = 3600.0
@@ -86,7 +85,7 @@ class Relay:
                 failures = 1 if time.monotonic() - started > self._deadline_s else failures + 1
                 _FAILED.labels(self._topic).inc()
                 _log.warning("relay starts anew", topic=self._topic, reason=_name(error))
-                await _pause(stop, _between(0.05, 0.1) * 2 ** min(failures, 6))
+                await turns.pause(stop, turns.backoff(failures, _BACKOFF_MAX_S))
 
     async def _session(self, stop: asyncio.Event, hint: asyncio.Event) -> None:
         """Hold leases and one producer until something fails."""
@@ -115,7 +114,7 @@ class Relay:
                 await self._send(leases, producer, rows, stop)
                 wait_s = _BUSY_S
             else:
-                await _first(stop, hint, wait_s)
+                await turns.pause(stop, wait_s, hint)
                 wait_s = min(wait_s * 2, _IDLE_S)
 
     async def _refresh(self, leases: Leases, producer: Producer) -> None:
@@ -214,21 +213,6 @@ def in_order(rows: Sequence[Any], acks: Sequence[bool]) -> list[int]:
         else:
             failed.add(row["key"])
     return done
-
-
-async def _first(stop: asyncio.Event, hint: asyncio.Event, wait_s: float) -> None:
-    waiting = [asyncio.create_task(event.wait()) for event in (stop, hint)]
-    await asyncio.wait(waiting, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-
-
-async def _pause(stop: asyncio.Event, wait_s: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), wait_s)
-    except TimeoutError:
-        return
 
 
 def _name(error: BaseException) -> str:

@@ -7,9 +7,7 @@ import structlog
 from fastapi import FastAPI
 from sharing import following, waiting
 from starlette.types import ASGIApp, Scope
-from svckit import service
-from svckit.errors import CareloopError
-from svckit.faults import AWAY
+from svckit import service, turns
 from svckit.service import Running
 
 from document_svc import actions, api, consumer
@@ -33,18 +31,14 @@ def _with_storage(app: FastAPI, running: Running) -> ASGIApp:
 async def _sweep(running: Running, stop: asyncio.Event) -> None:
     settings: Settings = running.settings
     storage = open_store(settings)
-    while not stop.is_set():
-        try:
-            removed = await actions.sweep(running.db, storage, settings.orphan_after_s)
-            if removed:
-                _log.info("orphans removed", count=removed)
-        except (CareloopError, *AWAY) as error:
-            _log.warning("the sweep waits for its next turn", error=type(error).__name__)
-        try:
-            async with asyncio.timeout(settings.sweep_every_s):
-                await stop.wait()
-        except TimeoutError:
-            continue
+
+    async def turn() -> None:
+        removed = await actions.sweep(running.db, storage, settings.orphan_after_s)
+        if removed:
+            _log.info("orphans removed", count=removed)
+
+    failed = "the sweep waits for its next turn"
+    await turns.run(turn, stop, failed=failed, idle_s=settings.sweep_every_s)
 
 
 SERVICE = service.Service(

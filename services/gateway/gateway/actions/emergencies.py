@@ -8,14 +8,12 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
 from prometheus_client import Gauge
 from sharing import purposes
 from sqlalchemy.ext.asyncio import AsyncSession
-from svckit import audit
+from svckit import audit, turns
 from svckit.clock import now
 from svckit.errors import FieldError, Forbidden, Invalid
-from svckit.faults import AWAY
 from svckit.idempotency import check_version
 from svckit.identity import Caller
 from svckit.ids import new_id
@@ -29,7 +27,6 @@ from gateway.schemas.emergencies import EmergencyAccessIn, ReviewIn
 
 _OVERDUE = Gauge("careloop_emergency_reviews_overdue", "Emergency accesses not reviewed in time")
 _LOOK_S = 5.0
-_log = structlog.get_logger("emergencies")
 
 
 async def open_access(
@@ -147,13 +144,9 @@ async def _end(tx: AsyncSession, caller: Caller, row: EmergencyAccess) -> None:
 
 async def watch(running: Any, stop: asyncio.Event) -> None:
     """Keep the gauge of reviews that are overdue, until stopped."""
-    while not stop.is_set():
-        try:
-            async with running.db.read() as session:
-                _OVERDUE.set(await emergencies.count_overdue(session, now()))
-        except AWAY as error:
-            _log.warning("reviews cannot be counted", error=type(error).__name__)
-        try:
-            await asyncio.wait_for(stop.wait(), _LOOK_S)
-        except TimeoutError:
-            continue
+
+    async def count() -> None:
+        async with running.db.read() as session:
+            _OVERDUE.set(await emergencies.count_overdue(session, now()))
+
+    await turns.run(count, stop, failed="reviews cannot be counted", idle_s=_LOOK_S)

@@ -10,15 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-import structlog
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from svckit import turns
 from svckit.clock import now, wire
-from svckit.errors import CareloopError
-from svckit.faults import AWAY
 from svckit.merkle import Tree, leaf_hash
 from svckit.service import Running
 
@@ -35,7 +33,6 @@ MOST = 4096
 _TURN = 7_412_102
 _REGISTRY = JWSRegistry(algorithms=["ES256"])
 NO_PERIOD = "0" * 64
-_log = structlog.get_logger("ledger")
 Key = Callable[[], ECKey]
 
 
@@ -43,20 +40,14 @@ async def watch(running: Running, stop: asyncio.Event) -> None:
     """Seal what has gathered, again and again; any number of replicas may do it."""
     settings: Settings = running.settings
     ring = KeyFile(settings.key_file)
-    while not stop.is_set():
-        try:
-            async with running.db.begin() as tx:
-                sealed = await seal(tx, lambda: ring().access.signing(time.time()))
-        except (CareloopError, *AWAY) as error:
-            _log.warning("the ledger is not sealed this time", error=type(error).__name__)
-            sealed = None
-        if sealed is not None and sealed.size == MOST:
-            continue
-        try:
-            async with asyncio.timeout(settings.ledger_seal_s):
-                await stop.wait()
-        except TimeoutError:
-            continue
+
+    async def turn() -> bool:
+        async with running.db.begin() as tx:
+            sealed = await seal(tx, lambda: ring().access.signing(time.time()))
+        return sealed is not None and sealed.size == MOST
+
+    failed = "the ledger is not sealed this time"
+    await turns.run(turn, stop, failed=failed, idle_s=settings.ledger_seal_s)
 
 
 async def seal(tx: AsyncSession, key: Key) -> LedgerPeriod | None:

@@ -6,13 +6,11 @@ and notice are one commit: a process that dies leaves the note, or the notice.
 """
 
 import asyncio
-from contextlib import suppress
 from datetime import timedelta
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
+from svckit import turns
 from svckit.clock import now
-from svckit.faults import AWAY, PASSING
 from svckit.ids import new_id
 from svckit.service import Running
 from svckit.telemetry import traceparent
@@ -28,27 +26,23 @@ _IDLE_S = 0.25
 _PERSONS = 50
 # by the letters of an id
 _HREFS = {"per": "persons", "cas": "cases", "ref": "referrals"}
-_log = structlog.get_logger("ending")
 
 
 async def watch(running: Running, stop: asyncio.Event) -> None:
     """Look at what is due until stopped; while rights are not fresh it waits."""
     settle_s = running.settings.access_settle_s
-    while not stop.is_set():
-        found = False
-        try:
-            if await running.rights.look():
-                async with running.db.read() as session:
-                    found = await access.is_due(session, settle_s)
-                if found:
-                    async with running.db.begin() as tx:
-                        await step(tx, settle_s)
-        except (*AWAY, *PASSING) as error:
-            _log.warning("what ended cannot be told yet", error=type(error).__name__)
-        if not found:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_IDLE_S):
-                    await stop.wait()
+
+    async def turn() -> bool:
+        if not await running.rights.look():
+            return False
+        async with running.db.read() as session:
+            found = await access.is_due(session, settle_s)
+        if found:
+            async with running.db.begin() as tx:
+                await step(tx, settle_s)
+        return found
+
+    await turns.run(turn, stop, failed="what ended cannot be told yet", idle_s=_IDLE_S)
 
 
 async def step(tx: AsyncSession, settle_s: float) -> None:

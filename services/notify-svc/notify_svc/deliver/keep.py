@@ -9,6 +9,7 @@ from time import monotonic
 
 import structlog
 from prometheus_client import Counter
+from svckit import turns
 from svckit.db import Database
 from svckit.faults import AWAY
 from svckit.rights import Rights
@@ -21,7 +22,7 @@ from notify_svc.deliver.post import Poster
 from notify_svc.domain.verification import Finding, judge_echo, judge_refusal
 from notify_svc.settings import Settings
 
-_IDLE_S = (0.01, 0.4)  # doubling from the first to the second while there is nothing to do
+_IDLE_S, _MOST_IDLE_S = 0.01, 0.4
 _ROOM = 8  # receivers asked at once
 _GRACE_S = 8  # who is still being asked then is asked again after the lease
 _jitter = random.SystemRandom()
@@ -52,19 +53,17 @@ class Keeper:
         self._warned = self._forgot = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        idle_s = _IDLE_S[0]
-        while not stop.is_set():
-            try:
-                moved = await self.turn()
-            except AWAY as error:
-                _log.warning("endpoints are not looked after", error=type(error).__name__)
-                moved, idle_s = False, _IDLE_S[1]
-            idle_s = _IDLE_S[0] if moved else min(idle_s * 2, _IDLE_S[1])
-            await self._pause(stop, idle_s)
+        await turns.run(
+            self.turn,
+            stop,
+            failed="endpoints are not looked after",
+            idle_s=_IDLE_S,
+            most_idle_s=_MOST_IDLE_S,
+            wake=self._wake,
+        )
 
     async def turn(self) -> bool:
         """Do what is to be done now; return whether there was anything."""
-        self._wake.clear()
         moved = await self._ask()
         if await self._rights.look():
             async with self._db.begin() as tx:
@@ -118,12 +117,6 @@ class Keeper:
         if found is not None:
             return found
         return judge_refusal(await self._poster.post(challenge.forged, challenge.at))
-
-    async def _pause(self, stop: asyncio.Event, idle_s: float) -> None:
-        waiting = {asyncio.create_task(event.wait()) for event in (stop, self._wake)}
-        await asyncio.wait(waiting, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
 
     async def idle(self) -> None:
         """Wait until nobody is being asked."""

@@ -15,6 +15,7 @@ from time import monotonic
 import structlog
 from prometheus_client import Counter as Metric
 from prometheus_client import Histogram
+from svckit import turns
 from svckit.db import Database
 from svckit.failpoints import failpoint
 from svckit.rights import Rights
@@ -28,7 +29,7 @@ from notify_svc.domain.attempts import Verdict
 from notify_svc.queries.claims import Claim
 from notify_svc.settings import Settings
 
-_IDLE_S = (0.02, 0.4)  # doubling from the first to the second while nothing is due
+_IDLE_S, _MOST_IDLE_S = 0.02, 0.4
 _DRAIN_S = 8  # what is still in flight then reads `unknown` and is sent again after its lease
 _AGAIN_S = 1.0
 _HANGS_S = 1.0
@@ -81,21 +82,17 @@ class Loop:
         self._swept = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-
-        idle_s = _IDLE_S[0]
-        while not stop.is_set():
-            self._wake.clear()
-            try:
-                found = await self.step()
-            except Exception as error:  # noqa: BLE001  # the loop outlives its database
-                _log.warning("claiming failed", error=type(error).__name__)
-                found, idle_s = False, _AGAIN_S
-                self._wake.clear()
-            if found:
-                idle_s = _IDLE_S[0]
-            else:
-                await self._pause(stop, idle_s)
-                idle_s = min(idle_s * 2, _IDLE_S[1])
+        await turns.run(
+            self.step,
+            stop,
+            failed="claiming failed",
+            idle_s=_IDLE_S,
+            most_idle_s=_MOST_IDLE_S,
+            again_s=_AGAIN_S,
+            wake=self._wake,
+            # what has been answered is still to be written, whatever happens
+            survives=(Exception,),
+        )
 
     async def step(self) -> bool:
         """Write what was answered, claim and start what there is room for; return whether any.
@@ -206,13 +203,6 @@ class Loop:
         took_s = monotonic() - began
         _seconds.observe(took_s)
         self._answered.append(_Answered(Result(claim, answer, took_s, _jitter.random())))
-
-    async def _pause(self, stop: asyncio.Event, idle_s: float) -> None:
-        """Wait for an answer, for the stop, or for the time to look again."""
-        waiting = {asyncio.create_task(event.wait()) for event in (stop, self._wake)}
-        await asyncio.wait(waiting, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
 
     async def idle(self) -> None:
         """Wait until nothing is in flight and every result is written."""

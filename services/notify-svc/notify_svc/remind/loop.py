@@ -8,6 +8,7 @@ import random
 
 import structlog
 from prometheus_client import Counter
+from svckit import turns
 from svckit.db import Database
 from svckit.rights import Rights
 from svckit.service import Running
@@ -41,14 +42,13 @@ class Loop:
         self._post: Post | None = post_of(settings)
 
     async def run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                more = await self.step()
-            except Exception as error:  # noqa: BLE001  # the loop outlives its database
-                _log.warning("reminding failed", error=type(error).__name__)
-                more = False
-            if not more:
-                await self._pause()
+        await turns.run(
+            self.step,
+            self._stop,
+            failed="reminding failed",
+            idle_s=self._settings.remind_every_s,
+            survives=(Exception,),
+        )
 
     async def step(self) -> bool:
         """Tell, plan and send a batch of each; return whether there may be more.
@@ -94,9 +94,3 @@ class Loop:
             else:
                 _mails.labels(verdict.outcome if verdict else "superseded").inc()
                 return
-
-    async def _pause(self) -> None:
-        try:
-            await asyncio.wait_for(self._stop.wait(), self._settings.remind_every_s)
-        except TimeoutError:
-            return
