@@ -125,13 +125,13 @@ ci: ## everything, as .ci/run calls it
 	$(MAKE) fmt lint types imports
 	CARELOOP_WITHDRAWALS=60 $(MAKE) bench
 	$(MAKE) -j 2 --output-sync=target chaos untimed
-	$(MAKE) kafka
 	$(MAKE) long
 	$(MAKE) test
 
 untimed: # what asks for nothing but time runs beside the faults, which ask for little of the processor
 	PROVE_ONE_IN=20 $(MAKE) prove
 	$(MAKE) containers
+	$(MAKE) kafka
 
 clean: ## remove what was made here (stop it first)
 	rm -rf $(VENV) $(DATA) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build

@@ -32,7 +32,7 @@ NAMING = {
 }
 
 # The driver prepares every statement; to plan a decision anew takes as long as to make it.
-_SESSION = {"timezone": "UTC", "plan_cache_mode": "force_generic_plan", "jit": "off"}
+SESSION = {"timezone": "UTC", "plan_cache_mode": "force_generic_plan", "jit": "off"}
 
 # byte order, whatever the server's locale: ids and numbers sort the same everywhere
 Id = Text(collation="C")
@@ -130,7 +130,7 @@ def _engine(url: str, pool_size: int, **server_settings: str) -> AsyncEngine:
         max_overflow=4,
         pool_timeout=10,
         pool_pre_ping=False,
-        connect_args={"server_settings": {**_SESSION, **server_settings}},
+        connect_args={"server_settings": {**SESSION, **server_settings}},
     )
 
 

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 import asyncpg
 import structlog
+from svckit.db import SESSION
 from svckit.errors import Unavailable
 from svckit.faults import DRIVER_AWAY
 
@@ -117,7 +118,9 @@ class Batches(Generic[Item, Result]):
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
             # what is not answered in time ends the connection, so nothing is left half said
-            self._connection = await asyncpg.connect(self._url, timeout=_CONNECT_S)
+            self._connection = await asyncpg.connect(
+                self._url, timeout=_CONNECT_S, server_settings=SESSION
+            )
         return self._connection
 
     async def _close(self) -> None:

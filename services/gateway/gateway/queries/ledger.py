@@ -80,28 +80,30 @@ def _bearing(reasons: Sequence[_Reason], classes: int) -> list[dict[str, Any]]:
 
 
 _KNOWN = """
-SELECT w.n, TRUE AS grants, g.id, g.version, g.basis AS because, g.purposes::text, g.classes::text,
-       a.id AS agreement, a.version AS agreement_version, a.legal_basis, FALSE AS general
+SELECT w.n, found.*
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w (custodian, recipient, person, n)
-JOIN grant_ g ON g.person_id = w.person AND g.recipient_id = w.recipient
-             AND g.custodian_id = w.custodian
-JOIN agreement a ON a.id = g.agreement_id
-WHERE g.valid_from <= $4 AND (g.valid_to IS NULL OR g.valid_to > $5)
-UNION ALL
-SELECT w.n, FALSE, c.id, c.version, d.decision, d.purposes::text, d.classes::text,
-       NULL, NULL, NULL, d.recipient_id IS NULL
-FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w (custodian, recipient, person, n)
-JOIN consent c ON c.person_id = w.person AND (c.active OR c.updated_at > $5)
 CROSS JOIN LATERAL (
-    SELECT c.decision, c.recipient_id, c.purposes, c.classes, c.valid_from, c.valid_to
-    WHERE jsonb_array_length(c.directives) = 0
+    SELECT TRUE AS grants, g.id, g.version, g.basis AS because, g.purposes::text, g.classes::text,
+           a.id AS agreement, a.version AS agreement_version, a.legal_basis, FALSE AS general
+    FROM grant_ g JOIN agreement a ON a.id = g.agreement_id
+    WHERE g.person_id = w.person AND g.recipient_id = w.recipient AND g.custodian_id = w.custodian
+      AND g.valid_from <= $4 AND (g.valid_to IS NULL OR g.valid_to > $5)
     UNION ALL
-    SELECT each.* FROM jsonb_to_recordset(c.directives) AS each (
-        decision text, recipient_id text, purposes jsonb, classes jsonb,
-        valid_from timestamptz, valid_to timestamptz)
-) d
-WHERE d.decision = 'permit' AND (d.recipient_id IS NULL OR d.recipient_id = w.recipient)
-  AND (d.valid_from IS NULL OR d.valid_from <= $4) AND (d.valid_to IS NULL OR d.valid_to > $5)
+    SELECT FALSE, c.id, c.version, d.decision, d.purposes::text, d.classes::text,
+           NULL, NULL, NULL, d.recipient_id IS NULL
+    FROM consent c
+    CROSS JOIN LATERAL (
+        SELECT c.decision, c.recipient_id, c.purposes, c.classes, c.valid_from, c.valid_to
+        WHERE jsonb_array_length(c.directives) = 0
+        UNION ALL
+        SELECT each.* FROM jsonb_to_recordset(c.directives) AS each (
+            decision text, recipient_id text, purposes jsonb, classes jsonb,
+            valid_from timestamptz, valid_to timestamptz)
+    ) d
+    WHERE c.person_id = w.person AND (c.active OR c.updated_at > $5)
+      AND d.decision = 'permit' AND (d.recipient_id IS NULL OR d.recipient_id = w.recipient)
+      AND (d.valid_from IS NULL OR d.valid_from <= $4) AND (d.valid_to IS NULL OR d.valid_to > $5)
+) found
 ORDER BY 1, 3
 """
 _APPEND = """
