@@ -1,11 +1,9 @@
 """RFC 9457 problem documents: the one renderer of every error that leaves a service."""
 
-import asyncio
 from typing import Any
 
 import orjson
 import structlog
-from asyncpg.exceptions import InterfaceError, InternalClientError, PostgresError
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
@@ -15,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from svckit.errors import BadRequest, CareloopError, FieldError, Invalid, NotFound, Unavailable
+from svckit.faults import DRIVER_AWAY
 from svckit.rights import REFUSAL, RightsStale, is_stale
 from svckit.telemetry import trace_id
 
@@ -141,15 +140,11 @@ def install(app: FastAPI) -> None:
     async def _http(_: Request, error: HTTPException) -> Response:
         return render(_Http(error.status_code, str(error.detail), dict(error.headers or {})))
 
-    @app.exception_handler(DBAPIError)
-    @app.exception_handler(PoolTimeout)
-    @app.exception_handler(OSError)
-    @app.exception_handler(PostgresError)
-    @app.exception_handler(InterfaceError)
-    @app.exception_handler(InternalClientError)
-    @app.exception_handler(asyncio.TimeoutError)
     async def _database(_: Request, error: Exception) -> Response:
         return render(of_database(error))
+
+    for kind in (DBAPIError, PoolTimeout, *DRIVER_AWAY):
+        app.add_exception_handler(kind, _database)
 
     @app.exception_handler(Exception)
     async def _unknown(_: Request, error: Exception) -> Response:
