@@ -13,7 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from svckit import repair
 from svckit.db import Database
 from svckit.eventlog import LogError, TopicPartition, connect
-from svckit.service import Service, reader_of, rights_of
+from svckit.parked_cli import replayed, skipped_key
+from svckit.service import Service
 
 from careloop.errors import NotRunning, Refused
 from careloop.layout import Layout
@@ -180,36 +181,20 @@ async def parked(places: Places, only: str | None = None) -> list[Parked]:
     return found
 
 
-@dataclass(frozen=True)
-class Replay:
-    topic: str
-    key: str
-    done: repair.Replayed
-
-
 async def replay(
     places: Places, name: str, which: tuple[str, str] | None, *, accept_gaps: bool, actor: str
-) -> list[Replay]:
+) -> dict[tuple[str, str], repair.Replayed]:
     """Apply one key's parked events in order, or every key's, the longest waiting first.
 
     Raises Refused.
     """
     service = named(name)
-    reader = reader_of(service)
+    keys = (
+        [which] if which else [(one.key.topic, one.key.key) for one in await parked(places, name)]
+    )
     async with places.database(name) as db:
-        if which is None:
-            async with db.begin() as tx:
-                keys = [(key.topic, key.key) for key in await repair.blocked_keys(tx, name)]
-        else:
-            keys = [which]
-        await rights_of(service, db).learn()
-        return [
-            Replay(
-                *each,
-                await repair.replay(db, reader, *each, accept_gaps=accept_gaps, actor=actor),
-            )
-            for each in keys
-        ]
+        done = await replayed(service, db, keys, accept_gaps=accept_gaps, actor=actor)
+    return dict(zip(keys, done, strict=True))
 
 
 async def skip(places: Places, name: str, message_id: int, *, actor: str) -> None:
@@ -219,10 +204,7 @@ async def skip(places: Places, name: str, message_id: int, *, actor: str) -> Non
             raise Refused(f"{name} has no parked message {message_id}")
 
 
-async def skip_key(places: Places, name: str, topic: str, key: str, *, actor: str) -> int:
-    """Give up all parked events of a key, free it, and return how many they were."""
-    service = named(name)
+async def skip_key(places: Places, name: str, topic: str, key: str, *, actor: str) -> str:
+    """Give up all parked events of a key, free it, and return how many they were, in words."""
     async with places.database(name) as db:
-        await rights_of(service, db).learn()
-        async with db.begin() as tx:
-            return await repair.skip_key(tx, reader_of(service), topic, key, actor=actor)
+        return await skipped_key(named(name), db, topic, key, actor=actor)

@@ -111,13 +111,11 @@ def replay_command(
         found = asyncio.run(
             event_path.replay(places, service, which, accept_gaps=accept_gaps, actor=actor)
         )
-    for each in found:
-        ended = each.done.stopped_by or "the key is free"
-        told = f"{each.topic} {each.key}: {each.done.applied} applied; {ended}"
-        console.print(Text(told), soft_wrap=True)
+    for (of_topic, of_key), done in found.items():
+        console.print(Text(f"{of_topic} {of_key}: {done.told}"), soft_wrap=True)
     if not found:
         console.print("nothing is parked")
-    raise typer.Exit(1 if any(each.done.stopped_by for each in found) else 0)
+    raise typer.Exit(1 if any(done.stopped_by for done in found.values()) else 0)
 
 
 @app.command("skip")
@@ -140,8 +138,7 @@ def skip_command(
         from careloop import event_path  # noqa: PLC0415 - the services, which `up` does not need
 
         if which:
-            skipping = event_path.skip_key(places, service, *which, actor=actor)
-            console.print(f"{asyncio.run(skipping)} skipped; the key is free")
+            console.print(asyncio.run(event_path.skip_key(places, service, *which, actor=actor)))
         elif message is not None:
             asyncio.run(event_path.skip(places, service, message, actor=actor))
             console.print("skipped")
@@ -181,14 +178,6 @@ def _backlog_table(backlogs: Sequence["Backlog"]) -> Table:
 
 def _show_parked(found: Sequence["Parked"]) -> None:
     for each in found:
-        key = each.key
-        console.print(
-            Text(
-                f"{each.service} {key.topic} {key.key}: {key.events} events since"
-                f" {key.blocked_at:%Y-%m-%dT%H:%M:%SZ}, {key.reason},"
-                f" first is message {key.first_id}: {key.error}"
-            ),
-            soft_wrap=True,
-        )
+        console.print(Text(f"{each.service} {each.key.told}"), soft_wrap=True)
     if not found:
         console.print("nothing is parked")

@@ -2,14 +2,13 @@
 
 import asyncio
 import getpass
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from svckit import repair
 from svckit.db import Database
-from svckit.inbox import Reader
 from svckit.service import Service, reader_of, rights_of
 
 _Actor = Annotated[str, typer.Option(help="Who decides; kept in the audit.")]
@@ -18,7 +17,6 @@ _Actor = Annotated[str, typer.Option(help="Who decides; kept in the audit.")]
 def commands(service: Service, database_url: Callable[[], str]) -> typer.Typer:
     """Return the commands; they work beside the running service."""
     app = typer.Typer(no_args_is_help=True, help="List, replay or skip parked events.")
-    reader = reader_of(service)
 
     def within(work: Callable[[Database], Awaitable[None]]) -> None:
         asyncio.run(_with_database(database_url(), work))
@@ -32,9 +30,9 @@ def commands(service: Service, database_url: Callable[[], str]) -> typer.Typer:
         topic: str, key: str, *, accept_gaps: bool = False, actor: _Actor = getpass.getuser()
     ) -> None:
         async def work(db: Database) -> None:
-            await rights_of(service, db).learn()
-            done = await repair.replay(db, reader, topic, key, accept_gaps=accept_gaps, actor=actor)
-            typer.echo(f"{done.applied} applied; {done.stopped_by or 'the key is free'}")
+            which = [(topic, key)]
+            [done] = await replayed(service, db, which, accept_gaps=accept_gaps, actor=actor)
+            typer.echo(done.told)
             if done.stopped_by:
                 raise typer.Exit(1)
 
@@ -47,8 +45,7 @@ def commands(service: Service, database_url: Callable[[], str]) -> typer.Typer:
     @app.command("skip-key", help="Give up all parked events of a key and free it.")
     def skip_key(topic: str, key: str, actor: _Actor = getpass.getuser()) -> None:
         async def work(db: Database) -> None:
-            await rights_of(service, db).learn()
-            await _skip_key(db, reader, topic, key, actor)
+            typer.echo(await skipped_key(service, db, topic, key, actor=actor))
 
         within(work)
 
@@ -67,10 +64,7 @@ async def _show(db: Database, consumer: str) -> None:
     async with db.begin() as tx:
         found = await repair.blocked_keys(tx, consumer)
     for key in found:
-        typer.echo(
-            f"{key.topic} {key.key}: {key.events} events since {key.blocked_at:%Y-%m-%dT%H:%M:%SZ},"
-            f" {key.reason}, first is message {key.first_id}: {key.error}"
-        )
+        typer.echo(key.told)
     if not found:
         typer.echo("nothing is parked")
 
@@ -83,7 +77,25 @@ async def _skip(db: Database, consumer: str, message_id: int, actor: str) -> Non
         raise typer.Exit(1)
 
 
-async def _skip_key(db: Database, reader: Reader, topic: str, key: str, actor: str) -> None:
+async def replayed(
+    service: Service,
+    db: Database,
+    keys: Sequence[tuple[str, str]],
+    *,
+    accept_gaps: bool,
+    actor: str,
+) -> list[repair.Replayed]:
+    """Apply the parked events of each key (with its topic) in order, as far as they go."""
+    await rights_of(service, db).learn()
+    reader = reader_of(service)
+    return [
+        await repair.replay(db, reader, *key, accept_gaps=accept_gaps, actor=actor) for key in keys
+    ]
+
+
+async def skipped_key(service: Service, db: Database, topic: str, key: str, *, actor: str) -> str:
+    """Give up all parked events of a key, free it, and return how many they were, in words."""
+    await rights_of(service, db).learn()
     async with db.begin() as tx:
-        count = await repair.skip_key(tx, reader, topic, key, actor=actor)
-    typer.echo(f"{count} skipped; the key is free")
+        count = await repair.skip_key(tx, reader_of(service), topic, key, actor=actor)
+    return f"{count} skipped; the key is free"

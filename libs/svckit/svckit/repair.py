@@ -70,6 +70,14 @@ class BlockedKey:
     error: str | None
     first_id: int | None
 
+    @property
+    def told(self) -> str:
+        return (
+            f"{self.topic} {self.key}: {self.events} events since"
+            f" {self.blocked_at:%Y-%m-%dT%H:%M:%SZ}, {self.reason},"
+            f" first is message {self.first_id}: {self.error}"
+        )
+
 
 @dataclass(frozen=True)
 class Replayed:
@@ -77,6 +85,10 @@ class Replayed:
 
     applied: int
     stopped_by: str = ""
+
+    @property
+    def told(self) -> str:
+        return f"{self.applied} applied; {self.stopped_by or 'the key is free'}"
 
 
 async def blocked_keys(tx: AsyncSession, consumer: str) -> list[BlockedKey]:
