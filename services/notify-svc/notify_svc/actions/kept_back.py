@@ -47,7 +47,7 @@ async def freed(tx: AsyncSession, topic: str, key: str) -> None:
     parent, found = traceparent(), await audience.audiences(tx, untold)
     told = zip(untold, found, strict=True)
     await fanout.hand_out_all(tx, [fanout.Handed(*each, parent) for each in told])
-    for grant in await kept_back.grants(tx, key):
+    for grant in await audience.grants_of(tx, case_id=key):
         await fanout.tell_missed(tx, grant)
     await tx.execute(_BRING_BACK, {"case_id": key, "reason": EVENT_WAITS})
     hints.wake_after_commit(tx)

@@ -8,7 +8,19 @@ from typing import Any, NamedTuple, cast
 from sharing import tables
 from sharing.kept import Statement, given, kept
 from sharing.model import Grant, Organisation, Reader
-from sqlalchemy import Integer, Select, Text, and_, column, func, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    and_,
+    column,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -164,11 +176,18 @@ async def told(tx: AsyncSession, messages: Sequence[Message]) -> set[tuple[str, 
 
 
 async def grants_of(
-    tx: AsyncSession, *, person_id: str | None = None, agreement_id: str | None = None
+    tx: AsyncSession, *, person_id: str = "", agreement_id: str = "", case_id: str = ""
 ) -> Sequence[Grant]:
-    """Return the grants about a person, or those that rest on an agreement."""
+    """Return the grants about a person, those that rest on an agreement, or may show of a case."""
     grant = tables.grant
-    which = grant.c.person_id == person_id if person_id else grant.c.agreement_id == agreement_id
+    which: ColumnElement[bool]
+    if case_id:
+        about = select(Message.person_id, Message.custodian_id).where(Message.case_id == case_id)
+        which = tuple_(grant.c.person_id, grant.c.custodian_id).in_(about)
+    elif person_id:
+        which = grant.c.person_id == person_id
+    else:
+        which = grant.c.agreement_id == agreement_id
     rows = await tx.execute(select(grant).where(which).order_by(grant.c.id))
     return [Grant(**row) for row in rows.mappings()]
 
