@@ -9,7 +9,7 @@ from tests.chaos.signatures import verifier
 
 ENDS = {"delivered", "exhausted", "cancelled", "expired"}
 TOLERANCE_S = 300  # Standard Webhooks: what a receiver accepts
-_GRACE_S = 1.5
+GRACE_S = 1.5
 # the key that svckit.testing gives to services
 _SEALER = Sealer([key_of("0" * 64)])
 
@@ -144,7 +144,7 @@ def _forbidden(seen, found, received):
         elif line["what"] == "enabled":
             for span in shut[line["endpoint"]]:
                 span[1] = min(span[1], line["at"])
-    lease_s = plan.DELIVER_LEASE_S + _GRACE_S
+    lease_s = plan.DELIVER_LEASE_S + GRACE_S
     for request in received:
         if request["endpoint"] == "redirected":
             found.add("I9", "a redirect was followed")

@@ -4,11 +4,10 @@ Each change is made in the process of a part, before it runs; the product knows 
 ids of the inbox and the check of versions both drop what was seen: `dedupe` takes away both.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from tests.chaos import faults, partners, plan
+from tests.chaos import scenes
 
 PATH = {"consume": 2, "relay": 2, "write": 1}
 SENDING = {
@@ -21,6 +20,9 @@ SENDING = {
     "relay": 1,
     "write": 1,
 }
+# nobody writes but the scene, and one sender at a time is started by it
+ONE_BY_ONE = {**SENDING, "notify-deliver": 1, "write": 0}
+STOPS_ANSWERED, STOPS_CLAIMED = "deliver.answered=1:stop", "deliver.claimed=1:stop"
 
 
 @dataclass(frozen=True)
@@ -93,32 +95,22 @@ def _delete_after_ack(_):
     Relay._send = send
 
 
-async def _as_held(tx, claim):
-    from dataclasses import replace
-
-    from notify_svc.models import Delivery
-    from sqlalchemy import select, text
-
-    await tx.execute(
-        text("UPDATE delivery SET status = 'sending' WHERE id = :id"), {"id": claim.delivery_id}
-    )
-    token = await tx.scalar(select(Delivery.token).where(Delivery.id == claim.delivery_id))
-    if token is None:
-        token = claim.token
-        await tx.execute(
-            text("UPDATE delivery SET token = :token WHERE id = :id"),
-            {"token": token, "id": claim.delivery_id},
-        )
-    return replace(claim, token=token)
-
-
 def _token(_):
+    from notify_svc.models import Delivery, Message
     from notify_svc.queries import claims
+    from sqlalchemy import select
 
     held = claims.held
 
     async def anyone(tx, given):
-        return await held(tx, [await _as_held(tx, claim) for claim in given])
+        found = await held(tx, given)
+        rows = await tx.execute(
+            select(Delivery.id, Delivery.step, Delivery.order_key, Message.expires_at)
+            .join(Message, Message.id == Delivery.message_id)
+            .where(Delivery.id.in_([claim.delivery_id for claim in given]))
+        )
+        sent = {row.id: claims.Sent(*row) for row in rows}
+        return found._replace(deliveries={claim.token: sent[claim.delivery_id] for claim in given})
 
     claims.held = anyone
 
@@ -158,44 +150,6 @@ def _stale_claim(_):
     loop.Loop._attempt = whenever
 
 
-async def repeated(stage):
-    await asyncio.sleep(3)
-    await faults.repeat(stage)
-
-
-async def late_version(stage):
-    await asyncio.sleep(1)
-    await partners.gap(stage)
-
-
-async def struck(stage, within_s=120):
-    """Wait until the armed place strikes, and until whoever was stopped goes on."""
-    async with asyncio.timeout(within_s):
-        while not stage.faults:
-            await asyncio.sleep(0.1)
-        await asyncio.sleep(2 * plan.LEASE_S + 3)
-
-
-async def shut_meanwhile(stage, within_s=120):
-    async with asyncio.timeout(within_s):
-        while not stage.faults:
-            await asyncio.sleep(0.05)
-        for endpoint_id in stage.partners.endpoints:
-            await stage.partners.changing(endpoint_id, "PATCH", json={"enabled": False})
-            stage.partners.note("disabled", endpoint_id)
-        await asyncio.sleep(2 * plan.LEASE_S + 3)
-
-
-async def some_seconds(_):
-    await asyncio.sleep(4)
-
-
-async def all_of_the_path(stage):
-    await repeated(stage)
-    await late_version(stage)
-    await struck(stage)
-
-
 def _nothing(_):
     """Every guard stands."""
 
@@ -204,52 +158,37 @@ WITH_ALL_GUARDS = {
     "the path": Mutant(
         _nothing,
         "",
-        all_of_the_path,
+        scenes.all_of_the_path,
         armed={"consume-0": "consume.fetched=20:stop", "relay-0": "relay.deleted=20"},
     ),
-    "no fault at all": Mutant(_nothing, "", some_seconds),
-    "sending": Mutant(
-        _nothing,
-        "",
-        shut_meanwhile,
-        SENDING,
-        {"notify-deliver-0": "deliver.claimed=3:stop", "notify-deliver-1": "deliver.answered=9"},
+    "no fault at all": Mutant(_nothing, "", scenes.some_seconds),
+    "token": Mutant(
+        _nothing, "", scenes.late_answer, ONE_BY_ONE, {scenes.SENDER: STOPS_ANSWERED}, "flaky"
     ),
-    "answers": Mutant(
-        _nothing,
-        "",
-        struck,
-        SENDING,
-        {"notify-deliver-0": "deliver.answered=3:stop"},
-        behaviour="flaky",
+    "stale claim": Mutant(
+        _nothing, "", scenes.late_request, ONE_BY_ONE, {scenes.SENDER: STOPS_CLAIMED}
+    ),
+    "write-ahead": Mutant(
+        _nothing, "", scenes.struck, SENDING, {"notify-deliver-0": "deliver.answered=3"}
     ),
 }
 
 
 MUTANTS = {
-    "dedupe": Mutant(_dedupe, "I4", repeated),
-    "version check": Mutant(_version_check, "I3", late_version),
-    "fence": Mutant(_fence, "fence", struck, armed={"consume-0": "consume.fetched=20:stop"}),
-    "lease": Mutant(_lease, "I6", some_seconds),
+    "dedupe": Mutant(_dedupe, "I4", scenes.repeated),
+    "version check": Mutant(_version_check, "I3", scenes.late_version),
+    "fence": Mutant(_fence, "fence", scenes.struck, armed={"consume-0": "consume.fetched=20:stop"}),
+    "lease": Mutant(_lease, "I6", scenes.some_seconds),
     "delete after ack": Mutant(
-        _delete_after_ack, "I1", struck, armed={"relay-0": "relay.deleted=20"}
+        _delete_after_ack, "I1", scenes.struck, armed={"relay-0": "relay.deleted=20"}
     ),
     "token": Mutant(
-        _token,
-        "end",
-        struck,
-        SENDING,
-        {"notify-deliver-0": "deliver.answered=3:stop"},
-        behaviour="flaky",
+        _token, "end", scenes.late_answer, ONE_BY_ONE, {scenes.SENDER: STOPS_ANSWERED}, "flaky"
     ),
     "write-ahead": Mutant(
-        _write_ahead, "I8", struck, SENDING, {"notify-deliver-0": "deliver.answered=3"}
+        _write_ahead, "I8", scenes.struck, SENDING, {"notify-deliver-0": "deliver.answered=3"}
     ),
     "stale claim": Mutant(
-        _stale_claim,
-        "I9",
-        shut_meanwhile,
-        SENDING,
-        {"notify-deliver-0": "deliver.claimed=3:stop"},
+        _stale_claim, "I9", scenes.late_request, ONE_BY_ONE, {scenes.SENDER: STOPS_CLAIMED}
     ),
 }

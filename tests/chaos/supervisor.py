@@ -1,6 +1,7 @@
 """Keeps the parts running: starts again what died, lets go on what was stopped, tells of both."""
 
 import asyncio
+import math
 import os
 import re
 import signal
@@ -105,6 +106,7 @@ class Supervisor:
         self._world, self._arm, self._tell = world, arm, tell
         self._watching = None
         self.quiet = False  # nothing is armed any more
+        self.holds = False  # who stopped at a place goes on when it is told, not by the clock
 
     def start(self):
         for part in self.parts.values():
@@ -145,7 +147,8 @@ class Supervisor:
             struck = part.struck() if part.is_stopped() else []
             if struck and struck[-1][1] == b"SIGSTOP":
                 part.heard()
-                part.stopped_until = now + 2 * plan.lease_s(part.role, self._world.log)
+                wait_s = 2 * plan.lease_s(part.role, self._world.log)
+                part.stopped_until = now + (math.inf if self.holds else wait_s)
                 self._tell(f"stop at {struck[-1][0].decode()}", part.name)
         elif part.stopped_until < now:
             part.stopped_until = None
