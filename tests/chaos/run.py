@@ -43,7 +43,7 @@ async def scenario(folder, mutant, name, postgres):
     async with stage.up():
         assert await stage.arrivals.caught_up(time.time(), within_s=120), "nothing arrives"
         await mutant.act(stage)
-        left = await stage.calm(quiet_s=5)
+        left = await stage.calm()
         await stage.end()
         found, _ = await _judge(stage, left)
     return found
