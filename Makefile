@@ -22,8 +22,8 @@ LONG := tests/security/attacks tests/security/test_limits.py tests/chaos \
 	tests/service/eventlog/test_marks.py tests/e2e/test_kill.py tests/e2e/test_stream.py tests/e2e/test_policy.py tests/e2e/test_event_log_stopped.py tests/e2e/test_schemathesis.py tests/e2e/test_oauth4webapi.py \
 	tests/service/gateway/test_replicas.py tests/service/gateway/test_ledger.py tests/service/gateway/test_ledger_proofs.py \
 	tests/service/notify_svc/test_process.py tests/service/notify_svc/test_views.py tests/service/notify_svc/test_stream.py \
-	tests/service/notify_svc/test_remind_process.py tests/service/notify_svc/test_mail.py \
-	tests/service/notify_svc/test_parked.py tests/service/notify_svc/test_recovery.py tests/service/notify_svc/test_transport.py tests/service/document_svc/test_kill.py \
+	tests/service/notify_svc/test_remind_process.py tests/service/notify_svc/mail \
+	tests/service/notify_svc/test_parked.py tests/service/notify_svc/test_recovery.py tests/service/notify_svc/transport tests/service/document_svc/test_kill.py \
 	tests/service/eventlog/test_relay.py tests/service/eventlog/test_parked_commands.py tests/service/eventlog/test_operator.py tests/receivers tests/e2e/test_operator.py tests/service/sharing/test_matrix.py
 PACKAGES := svckit sharing case_svc referral_svc document_svc notify_svc gateway careloop
 

@@ -19,6 +19,7 @@ from tests.service.notify_svc.conftest import key
 
 PATH = "/v1/inbox"
 ADDRESS = "worker@agency.example"
+AT_ONCE = {"kinds": {"assigned": "immediate", "waiting": "immediate", "overdue": "immediate"}}
 
 
 class MailServer(Controller):
