@@ -1,7 +1,6 @@
 """One database and one login role per service; a role can connect to its own database only."""
 
 import contextlib
-import hashlib
 from dataclasses import dataclass
 
 import asyncpg
@@ -61,8 +60,3 @@ async def provide(postgres: Postgres, places: list[Place]) -> None:
 
 def _literal(text: str) -> str:
     return text.replace("'", "''")
-
-
-def advisory_key(text: str) -> int:
-    """Return a lock number for `text`, the same in every process."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], signed=True)

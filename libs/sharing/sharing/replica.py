@@ -211,11 +211,6 @@ async def put(tx: AsyncSession, *records: Agreement | Grant | Consent) -> None:
         await _put(tx, _TABLES[type(record).__name__.lower()], asdict(record))
 
 
-async def put_organisation(tx: AsyncSession, organisation_id: str, kind: str, name: str) -> None:
-    """Write one organisation of the network."""
-    await _put(tx, tables.organisation, {"id": organisation_id, "kind": kind, "name": name})
-
-
 async def _put(tx: AsyncSession, table: Table, values: dict[str, Any]) -> None:
     statement = upsert(table).values(values)
     rest = {name: statement.excluded[name] for name in values if name != "id"}

@@ -150,11 +150,6 @@ class ServiceNotActive(Conflict):
     code = "service-not-active"
 
 
-def next_states(state: Status, party: Party) -> list[Status]:
-    """Return the states this party may set from here, in the table's order."""
-    return [to for (since, to), setters in MOVES.items() if since is state and party in setters]
-
-
 def expect(state: Status, only: Status | None) -> None:
     """Raise InvalidTransition unless the state is the only one a command starts from."""
     if only is not None and state is not only:
