@@ -46,9 +46,7 @@ class Places:
     @classmethod
     def of(cls, layout: Layout) -> "Places":
         """Return those of the Careloop that runs on the data directory. Raises NotRunning."""
-        run = layout.running()
-        if run is None or not layout.is_held():
-            raise NotRunning(f"no Careloop runs on {layout.root}")
+        run = layout.held()
         machine = Machine.running(layout, run, OperatorSettings().database_url)
         urls = {part.name: machine.database_url(part.database) for part in PARTS}
         return cls(urls, machine.event_log())

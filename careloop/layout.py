@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from careloop.errors import AlreadyRunning
+from careloop.errors import AlreadyRunning, NotRunning
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,13 @@ class Layout:
         except (FileNotFoundError, ValueError):
             return None
         return found
+
+    def held(self) -> dict[str, Any]:
+        """Return what `run.json` says of the Careloop that runs here. Raises NotRunning."""
+        run = self.running()
+        if run is None or not self.is_held():
+            raise NotRunning(f"no Careloop runs on {self.root}")
+        return run
 
 
 def write_private(path: Path, text: str) -> None:

@@ -12,9 +12,8 @@ from aiohttp import web
 
 from careloop.errors import Refused
 from careloop.misbehaving import Fault
-from careloop.verifying import fault_of
+from careloop.verifying import VERIFICATION, fault_of, is_handshake
 
-VERIFICATION = "webhook.verification"
 # A handshake may come before the answer that holds the secret.
 _SECRET_WITHIN_S = 5.0
 _GRACE_S = 0.2
@@ -74,7 +73,7 @@ class Listener:
         message_id = headers.get("webhook-id", "")
         refused = fault_of(self.secrets, headers, body, at=time.time())
         if refused:
-            if _is_handshake(body):  # of a new endpoint: the first is signed, the second is not
+            if is_handshake(body):  # of a new endpoint: the first is signed, the second is not
                 refused = f"the forged half of a handshake, as it should be ({refused})"
             self.tell(Arrival(None, message_id, 1, refused=refused, status=401))
             return web.Response(status=401)
@@ -94,11 +93,3 @@ class Listener:
             return web.Response(status=204)
         self.tell(Arrival(message, message_id, times, played=str(self.fault)))
         return await self.fault.play(request)
-
-
-def _is_handshake(body: bytes) -> bool:
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return False
-    return isinstance(found, dict) and found.get("type") == VERIFICATION

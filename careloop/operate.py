@@ -75,9 +75,7 @@ def down(layout: Layout) -> None:
     Raises:
         NotRunning: nobody holds the data directory.
     """
-    run = layout.running()
-    if run is None or not layout.is_held():
-        raise NotRunning(f"no Careloop runs on {layout.root}")
+    run = layout.held()
     with contextlib.suppress(ProcessLookupError):
         os.kill(run["supervisor"], signal.SIGTERM)
     deadline = time.monotonic() + _STOPPED_WITHIN_S
@@ -104,9 +102,7 @@ def seed_running(layout: Layout, console: Console) -> None:
     Raises:
         NotRunning: nobody holds the data directory.
     """
-    run = layout.running()
-    if run is None or not layout.is_held():
-        raise NotRunning(f"no Careloop runs on {layout.root}")
+    run = layout.held()
     machine = Machine.running(layout, run, OperatorSettings().database_url)
     with httpx.Client(timeout=30, trust_env=False) as http:
         work = Seed(machine, http, FirstClient.of(machine))

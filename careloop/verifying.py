@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping, Sequence
 
 from cryptography.exceptions import InvalidSignature
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 TOLERANCE_S = 300
 PUBLIC = "whpk_"
+VERIFICATION = "webhook.verification"
 
 
 def fault_of(
@@ -33,6 +35,15 @@ def fault_of(
     if any(_fits(secret, entry, signed) for secret in secrets for entry in entries):
         return None
     return "no entry of webhook-signature fits: another secret, or the body was changed"
+
+
+def is_handshake(body: bytes) -> bool:
+    """Tell whether it asks whose endpoint this is, genuine or not."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and found.get("type") == VERIFICATION
 
 
 def _fits(secret: str, entry: str, signed: bytes) -> bool:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from careloop.verifying import fault_of
+from careloop.verifying import VERIFICATION, fault_of, is_handshake
 
-VERIFICATION = "webhook.verification"
 # an endpoint may be verified before its owner has read the answer that holds the secret
 _SECRET_WITHIN_S = 5.0
 _OK, _ECHO, _REFUSED = 204, 200, 401
@@ -76,7 +75,7 @@ class Receiver:
             named = {name.lower(): value for name, value in headers.items()}
             secret = self.secrets.get(path)
             if secret is None or fault_of([secret], named, body, at=time.time()):
-                self.refused += not _is_challenge(body)
+                self.refused += not is_handshake(body)
                 return _REFUSED, b""
             message_id, message = named["webhook-id"], json.loads(body)
             if message["type"] == VERIFICATION:
@@ -90,11 +89,3 @@ class Receiver:
     def types(self, path: str) -> list[str]:
         with self._lock:
             return [message["type"] for message in self.messages[path].values()]
-
-
-def _is_challenge(body: bytes) -> bool:
-    try:
-        message = json.loads(body)
-    except ValueError:
-        return False
-    return isinstance(message, dict) and message.get("type") == VERIFICATION
