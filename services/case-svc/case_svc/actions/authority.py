@@ -9,6 +9,7 @@ from typing import Any
 
 from sharing import DataClass
 from sharing.fields import tag
+from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
 from svckit.errors import NotFound
 from svckit.http import Out
@@ -18,6 +19,7 @@ from svckit.ids import new_id
 
 from case_svc.models import CaseFile
 from case_svc.models.base import InCase, Versioned
+from case_svc.queries import cases
 from case_svc.queries.visible import Seen
 from case_svc.schemas.fields import shown
 
@@ -26,6 +28,14 @@ def require_custodian(file: CaseFile, caller: Caller) -> None:
     """Raises NotFound unless the case is the caller's own."""
     if file.custodian_id != caller.organisation_id:
         raise NotFound
+
+
+async def own(tx: AsyncSession, caller: Caller, case_id: str, expected: int) -> CaseFile:
+    """Return the caller's own case, locked, at that version. Raises NotFound, PreconditionFailed."""
+    file = (await cases.lock_case(tx, caller, case_id)).row
+    require_custodian(file, caller)
+    check_version(file.version, expected)
+    return file
 
 
 def require_contributor(seen: Seen[CaseFile], caller: Caller) -> None:

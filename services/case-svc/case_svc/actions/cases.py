@@ -6,16 +6,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
 from svckit.errors import FieldError, Invalid, NotFound
-from svckit.idempotency import check_version
 from svckit.identity import Caller
 
 from case_svc import events
 from case_svc.actions import needs, people, phases, readers, seals
-from case_svc.actions.authority import authored, require_custodian, touch
+from case_svc.actions.authority import authored, own, touch
 from case_svc.domain import cases as rules
 from case_svc.domain.cases import CaseStatus, Command, TypeStatus
 from case_svc.models import CaseFile, CaseNumber, CaseType
-from case_svc.queries import cases, persons, types
+from case_svc.queries import persons, types
 from case_svc.schemas.cases import CaseIn, CaseOut, CasePatch, CloseIn
 
 
@@ -110,14 +109,6 @@ async def close(
     touch(file)
     change = {"status": file.status, "outcome_code": file.outcome_code, "cycle": file.cycle}
     await events.of_case(tx, caller, file, "case.closed", change, classes=DataClass.OUTCOME)
-    return file
-
-
-async def own(tx: AsyncSession, caller: Caller, case_id: str, expected: int) -> CaseFile:
-    """Return the caller's own case, locked, at that version. Raises NotFound, PreconditionFailed."""
-    file = (await cases.lock_case(tx, caller, case_id)).row
-    require_custodian(file, caller)
-    check_version(file.version, expected)
     return file
 
 

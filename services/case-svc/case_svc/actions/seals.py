@@ -9,14 +9,12 @@ from typing import Any
 from sharing import DataClass, replica
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
-from svckit.idempotency import check_version
 from svckit.identity import Caller
 
 from case_svc import events
-from case_svc.actions.authority import require_custodian, touch
+from case_svc.actions.authority import own, touch
 from case_svc.domain.cases import AlreadySealed, NotSealed, SealReason
 from case_svc.models import CaseFile
-from case_svc.queries import cases
 
 # that it was sealed says something of the person's safety
 _TELLS = DataClass.COORDINATION | DataClass.SAFETY
@@ -26,7 +24,7 @@ async def seal(
     tx: AsyncSession, caller: Caller, case_id: str, reason: SealReason, expected: int
 ) -> CaseFile:
     """Seal the caller's own case. Raises NotFound, PreconditionFailed, AlreadySealed."""
-    file = await _own(tx, caller, case_id, expected)
+    file = await own(tx, caller, case_id, expected)
     if file.sealed:
         raise AlreadySealed("The case is sealed already.")
     file.sealed = True
@@ -39,7 +37,7 @@ async def unseal(
     tx: AsyncSession, caller: Caller, case_id: str, reason: SealReason, expected: int
 ) -> CaseFile:
     """Open a sealed case again to whom grants open it. Raises NotFound, NotSealed."""
-    file = await _own(tx, caller, case_id, expected)
+    file = await own(tx, caller, case_id, expected)
     if not file.sealed:
         raise NotSealed("The case is not sealed.")
     file.sealed = False
@@ -56,10 +54,3 @@ async def put_on(
     """Put the seal of a case that is marked sealed where every decision looks, and tell it."""
     await replica.seal(tx, file.id, file.custodian_id, at=now())
     await events.of_case(tx, caller, file, "case.sealed", change, classes=_TELLS)
-
-
-async def _own(tx: AsyncSession, caller: Caller, case_id: str, expected: int) -> CaseFile:
-    file = (await cases.lock_case(tx, caller, case_id)).row
-    require_custodian(file, caller)
-    check_version(file.version, expected)
-    return file

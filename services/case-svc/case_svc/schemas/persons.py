@@ -56,23 +56,8 @@ class RecordIn(In):
     substitute_address: AddressIn | None = None
 
 
-class RecordPatch(In):
+class RecordPatch(RecordIn):
     """What is left out stays as it is; null empties."""
-
-    number: Code | None = None
-    family_name: Line | None = None
-    given_name: Line | None = None
-    birth_date: date | None = None
-    gender: Gender | None = None
-    language: Code | None = None
-    phone: Line | None = None
-    email: Line | None = None
-    address: AddressIn | None = None
-    identifiers: list[IdentifierIn] = Field(default=[], max_length=20)
-    member_number: Code | None = None
-    contact_prohibited: bool = False
-    address_confidential: bool = False
-    substitute_address: AddressIn | None = None
 
 
 class AddressOut(Out):
