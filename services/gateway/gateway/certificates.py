@@ -14,6 +14,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from joserfc.util import urlsafe_b64encode
+
 HEADERS = ("client-cert", "x-forwarded-client-cert")
 _ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')
 _PAIR = re.compile(r'(?P<name>[A-Za-z]+)=(?P<value>"(?:[^"\\]|\\.)*"|[^";]*)(?:;|$)')
@@ -54,7 +56,7 @@ def thumbprint_of(scope: Any, proxies: Proxies) -> str | None:
 
 def thumbprint(der: bytes) -> str:
     """Return the SHA-256 thumbprint of a certificate (RFC 8705 s3.1)."""
-    return _plain(hashlib.sha256(der).digest())
+    return urlsafe_b64encode(hashlib.sha256(der).digest()).decode()
 
 
 def _of_client_cert(value: str) -> str | None:
@@ -75,13 +77,9 @@ def _of_forwarded(value: str) -> str | None:
         return None
     pairs = {m["name"].lower(): m["value"].strip('"') for m in _PAIR.finditer(elements[-1].strip())}
     if _HEX.fullmatch(pairs.get("hash", "")):
-        return _plain(bytes.fromhex(pairs["hash"]))
+        return urlsafe_b64encode(bytes.fromhex(pairs["hash"])).decode()
     found = _PEM.search(unquote_to_bytes(pairs.get("cert", "")))
     try:
         return thumbprint(base64.b64decode(found[1], validate=False)) if found else None
     except (binascii.Error, ValueError):
         return None
-
-
-def _plain(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

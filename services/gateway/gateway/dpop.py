@@ -4,7 +4,6 @@ The proof brings its own public key; the token says which key it must be. The ad
 with our public one, never with what a Host header says.
 """
 
-import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey
+from joserfc.util import urlsafe_b64encode
 
 from gateway import jose
 
@@ -70,7 +70,7 @@ def check(
 
 def hash_of(token: str) -> str:
     """Return the `ath` of an access token (RFC 9449 s4.2)."""
-    return _plain(hashlib.sha256(token.encode("latin-1")).digest())
+    return urlsafe_b64encode(hashlib.sha256(token.encode("latin-1")).digest()).decode()
 
 
 def nonces(pepper: bytes, at: float) -> tuple[str, str]:
@@ -80,11 +80,9 @@ def nonces(pepper: bytes, at: float) -> tuple[str, str]:
 
 
 def _nonce(pepper: bytes, period: int) -> str:
-    return _plain(hmac.new(pepper, b"dpop-nonce %d" % period, "sha256").digest())[:22]
-
-
-def _plain(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return urlsafe_b64encode(
+        hmac.new(pepper, b"dpop-nonce %d" % period, "sha256").digest()
+    ).decode()[:22]
 
 
 def _key(jwk: Any) -> tuple[ECKey | OKPKey, str]:

@@ -80,11 +80,7 @@ class Concurrency:
         self._now[key] = found + 1
 
     def leave(self, key: str) -> None:
-        left = self._now[key] - 1
-        if left:
-            self._now[key] = left
-        else:
-            del self._now[key]
+        _leave(self._now, key)
 
 
 class Quotas:
@@ -134,11 +130,7 @@ class Connections:
         return not self.most or found <= self.most
 
     def leave(self, address: str) -> None:
-        left = self._now[address] - 1
-        if left:
-            self._now[address] = left
-        else:
-            del self._now[address]
+        _leave(self._now, address)
 
 
 CONNECTIONS = Connections()
@@ -188,3 +180,9 @@ def claimed_clients(form: bytes) -> Iterable[str]:
         except (ValueError, LookupError, TypeError):
             continue
     return {name[:64] for name in named}
+
+
+def _leave(now: dict[str, int], key: str) -> None:
+    now[key] -= 1
+    if not now[key]:
+        del now[key]

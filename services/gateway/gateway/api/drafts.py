@@ -23,16 +23,7 @@ from gateway.schemas.access import DiffOut, DraftIn, DraftOut, PublishIn
 router = APIRouter(prefix="/v1/agreements/drafts", tags=["agreements"])
 Stage = Annotated[domain.Stage | None, Query()]
 OfAgreement = Annotated[AnyId | None, Query()]
-_SCHEMA = DraftIn.model_json_schema()
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": _SCHEMA},
-            "application/yaml": {"schema": _SCHEMA},
-        },
-    }
-}
+_BODY = written.described(DraftIn.model_json_schema())
 
 
 async def _written(request: Request) -> DraftIn:

@@ -30,16 +30,9 @@ from gateway.schemas.access import (
 
 router = APIRouter(prefix="/v1/access", tags=["access"])
 MayPublish = Annotated[Caller, Depends(requires(Scope.POLICY_PUBLISH))]
-_SCHEMA = {"type": "object", "description": "libs/sharing/sharing/policy.yaml is one"}
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": _SCHEMA},
-            "application/yaml": {"schema": _SCHEMA},
-        },
-    }
-}
+_BODY = written.described(
+    {"type": "object", "description": "libs/sharing/sharing/policy.yaml is one"}
+)
 Written = Annotated[Any, Depends(written.value)]
 
 

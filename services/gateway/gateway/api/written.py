@@ -13,6 +13,13 @@ Body = TypeVar("Body", bound=BaseModel)
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 
 
+def described(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return what OpenAPI says of such a body."""
+    kinds = ("application/json", "application/yaml")
+    content = {kind: {"schema": schema} for kind in kinds}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 async def value(request: Request) -> Any:
     """Return the body's plain values. Raises BadRequest, UnsupportedMediaType, Invalid."""
     raw = await request.body()

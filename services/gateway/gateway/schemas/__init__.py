@@ -101,13 +101,23 @@ class ClientIn(In):
         return self
 
 
-class ClientPatch(In):
+class KeysPatch(In):
+    """Either takes the place of the other."""
+
+    jwks: JwkSet | None = None
+    jwks_uri: JwksUri | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.jwks and self.jwks_uri:
+            raise ValueError("give jwks or jwks_uri, not both")
+        return self
+
+
+class ClientPatch(KeysPatch):
     """What is left out stays; `active` false ends the client and its tokens within a second."""
 
     name: Name | None = None
-    # either takes the place of the other
-    jwks: JwkSet | None = None
-    jwks_uri: JwksUri | None = None
     algorithms: Annotated[list[Algorithm], Field(min_length=1, max_length=4)] | None = None
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] | None = None
     purposes: Purposes | None = None
@@ -115,12 +125,6 @@ class ClientPatch(In):
     active: bool | None = None
     # requests a window of its own; 0 puts it back under its organisation's
     rate_limit: Annotated[int, Field(ge=0, le=100_000_000)] | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.jwks and self.jwks_uri:
-            raise ValueError("give jwks or jwks_uri, not both")
-        return self
 
 
 class ClientOut(Out):

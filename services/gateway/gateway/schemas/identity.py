@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 from svckit.http import In, Out
 
 from gateway.domain import Scope, SenderConstraint, SubjectAlgorithm
-from gateway.schemas import AnyId, JwkSet, JwksUri, Open, Purposes
+from gateway.schemas import AnyId, JwkSet, JwksUri, KeysPatch, Open, Purposes
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[!-~]+$")]
 # a name or an address would end in logs and audit rows: take a claim that is a number of yours
@@ -35,20 +35,12 @@ class TrustedIssuerIn(In):
         return self
 
 
-class TrustedIssuerPatch(In):
+class TrustedIssuerPatch(KeysPatch):
     """What is left out stays; `active` false ends the trust for every exchange to come."""
 
     audience: Text | None = None
-    jwks: JwkSet | None = None
-    jwks_uri: JwksUri | None = None
     algorithms: Algorithms | None = None
     active: bool | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.jwks and self.jwks_uri:
-            raise ValueError("give jwks or jwks_uri, not both")
-        return self
 
 
 class TrustedIssuerOut(Out):
