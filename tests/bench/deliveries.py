@@ -102,7 +102,7 @@ def cpu_s(pid, *, ended=False):
     """CPU of a process, with its ended children if asked; 0 when it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0.0
     return sum(int(field) for field in fields[11 : 15 if ended else 13]) / _TICK
 

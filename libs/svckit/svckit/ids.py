@@ -10,6 +10,9 @@ import uuid_utils
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH = 26  # 130 bits hold the 128 of a UUID
+# two digits at once: ids are made for every row
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(5 * (_LENGTH - 2), -1, -10)
 _SHAPE = re.compile(rf"[a-z]{{3}}_[{_ALPHABET}]{{{_LENGTH}}}")
 
 PATTERN = rf"^[a-z]{{3}}_[{_ALPHABET}]{{{_LENGTH}}}$"
@@ -27,11 +30,7 @@ def stands_for(prefix: str, *words: str) -> str:
 
 
 def _written(prefix: str, number: int) -> str:
-    digits = []
-    for _ in range(_LENGTH):
-        number, digit = divmod(number, 32)
-        digits.append(_ALPHABET[digit])
-    return f"{prefix}_{''.join(reversed(digits))}"
+    return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
 
 
 def is_id(value: str, prefix: str) -> bool:

@@ -192,14 +192,14 @@ class Relay:
 
     def _record(self, row: Any) -> Record:
         headers = orjson.loads(row["headers"]) | {"ce_source": self._source}
-        with (
-            telemetry.continue_from(headers.get("ce_traceparent")),
-            telemetry.span(
-                f"send {row['type']}", kind=SpanKind.PRODUCER, event_id=headers["ce_id"]
-            ),
-        ):
-            if parent := telemetry.traceparent():
-                headers["ce_traceparent"] = parent
+        sent = telemetry.outgoing(
+            f"send {row['type']}",
+            headers.get("ce_traceparent", ""),
+            kind=SpanKind.PRODUCER,
+            event_id=headers["ce_id"],
+        )
+        headers["ce_traceparent"] = telemetry.traceparent_of(sent)
+        sent.end()
         return Record(self._topic, row["key"], headers, row["value"])
 
 

@@ -6,6 +6,7 @@ collector. Attributes hold ids and codes, never personal data.
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from structlog.typing import ExcInfo
 _tracer = trace.get_tracer("careloop")
 _w3c, _ids = TraceContextTextMapPropagator(), RandomIdGenerator()
 _SAMPLED = trace.TraceFlags.SAMPLED
+# a traceparent as we write it: its trace and its flags
+_WRITTEN = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 # whether spans are exported at all
 _leaves = False
 # the frames' variables are rows and bodies
@@ -122,26 +125,28 @@ def span(
             raise
 
 
-def outgoing(name: str, parent: str, **attributes: Any) -> trace.Span:
+def outgoing(
+    name: str, parent: str, *, kind: SpanKind = SpanKind.CLIENT, **attributes: Any
+) -> trace.Span:
     """Start the span of a request that leaves, in the trace that the traceparent names.
 
     It never is the current one, and whoever starts it ends it. Where no span goes anywhere it is an
     id alone: to record one takes longer than to sign a request.
     """
-    return _started(name, parent, SpanKind.CLIENT, attributes)
+    return _started(name, parent, kind, attributes)
 
 
 def _started(name: str, parent: str, kind: SpanKind, attributes: Mapping[str, Any]) -> trace.Span:
-    at = _w3c.extract({"traceparent": parent}, context.Context())
     if _leaves:
+        at = _w3c.extract({"traceparent": parent}, context.Context())
         return _tracer.start_span(name, at, kind, attributes)
-    known = trace.get_current_span(at).get_span_context()
+    known = _WRITTEN.fullmatch(parent)
     return trace.NonRecordingSpan(
         trace.SpanContext(
-            known.trace_id or _ids.generate_trace_id(),
+            int(known[1], 16) if known else _ids.generate_trace_id(),
             _ids.generate_span_id(),
             is_remote=False,
-            trace_flags=known.trace_flags if known.is_valid else trace.TraceFlags(_SAMPLED),
+            trace_flags=trace.TraceFlags(int(known[2], 16) if known else _SAMPLED),
         )
     )
 

@@ -47,7 +47,7 @@ class Settings(ServiceSettings):
     lease_margin_s: float = Field(default=15, gt=0)
     # requests in flight in one process, of which slow endpoints may take a quarter; as many more
     # when others have hung for a second
-    deliver_concurrency: int = Field(default=128, ge=4)
+    deliver_concurrency: int = Field(default=256, ge=4)
     # failures in a row (no answer, 5xx, 429) that open an endpoint's breaker; the pauses until a
     # probe follow the schedule, to five minutes
     breaker_opens_after: int = Field(default=5, ge=1)

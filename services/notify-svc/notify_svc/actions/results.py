@@ -46,28 +46,25 @@ _WRITE = text(
             next_at = CAST(:at AS timestamptz) + make_interval(secs => v.wait_s),
             ended_at = CASE WHEN v.ended THEN CAST(:at AS timestamptz) END
         FROM verdict v WHERE d.id = v.id
+    ), learnt AS (
+        UPDATE webhook_endpoint e
+        SET "window" = n."window", slow = n.slow, breaker = n.breaker, breaker_until = n.until,
+            breaker_failures = n.failures, breaker_opened = n.opened,
+            recent_ms = CAST(n.recent AS int[]), failed_messages = n.failed,
+            warned_percent = n.warned, last_success_at = n.success
+        FROM unnest(
+            CAST(:endpoints AS text[]), CAST(:windows AS int[]), CAST(:slow AS boolean[]),
+            CAST(:breakers AS text[]), CAST(:untils AS timestamptz[]), CAST(:failures AS int[]),
+            CAST(:opened AS int[]), CAST(:recent AS text[]), CAST(:failed AS int[]),
+            CAST(:warned AS int[]), CAST(:successes AS timestamptz[])
+        ) AS n (id, "window", slow, breaker, until, failures, opened, recent, failed, warned,
+            success)
+        WHERE e.id = n.id
     )
     UPDATE delivery_attempt a
     SET ended_at = CAST(:at AS timestamptz), outcome = r.outcome, response_status = r.response,
         error = r.error
     FROM result r WHERE a.id = r.token
-    """
-)
-
-_LEARNT = text(
-    """
-    UPDATE webhook_endpoint e
-    SET "window" = n."window", slow = n.slow, breaker = n.breaker, breaker_until = n.until,
-        breaker_failures = n.failures, breaker_opened = n.opened,
-        recent_ms = CAST(n.recent AS int[]), failed_messages = n.failed,
-        warned_percent = n.warned, last_success_at = n.success
-    FROM unnest(
-        CAST(:ids AS text[]), CAST(:windows AS int[]), CAST(:slow AS boolean[]),
-        CAST(:breakers AS text[]), CAST(:untils AS timestamptz[]), CAST(:failures AS int[]),
-        CAST(:opened AS int[]), CAST(:recent AS text[]), CAST(:failed AS int[]),
-        CAST(:warned AS int[]), CAST(:successes AS timestamptz[])
-    ) AS n (id, "window", slow, breaker, until, failures, opened, recent, failed, warned, success)
-    WHERE e.id = n.id
     """
 )
 
@@ -95,7 +92,6 @@ async def settle(
     """
     held = await claims.held(tx, [result.claim for result in results])
     verdicts = [_judged(result, held, settings) for result in results]
-    await _write(tx, results, verdicts, held)
     ended: list[order.Key] = []
     told: dict[str, list[_Told]] = defaultdict(list)
     for result, verdict in zip(results, verdicts, strict=True):
@@ -107,7 +103,8 @@ async def settle(
             ended.append((endpoint.id, held.deliveries[result.claim.token].order_key))
     for endpoint_id, each in told.items():
         _learn(held.endpoints[endpoint_id], each, settings, held.at)
-    await _keep(tx, [held.endpoints[endpoint_id] for endpoint_id in told])
+    learnt = [held.endpoints[endpoint_id] for endpoint_id in told]
+    await tx.execute(_WRITE, {**_written(results, verdicts, held), **_learnt(learnt)})
     await _follow(tx, held, told)
     await order.bring_back(tx, ended)
     return verdicts
@@ -130,15 +127,12 @@ def _judged(result: Result, held: Held, settings: Settings) -> Verdict | None:
     return verdict
 
 
-async def _write(
-    tx: AsyncSession,
-    results: Sequence[Result],
-    verdicts: Sequence[Verdict | None],
-    held: Held,
-) -> None:
+def _written(
+    results: Sequence[Result], verdicts: Sequence[Verdict | None], held: Held
+) -> dict[str, object]:
     met = list(zip(results, verdicts, strict=True))
     moved = [(result.claim.delivery_id, verdict) for result, verdict in met if verdict]
-    given = {
+    return {
         "tokens": [result.claim.token for result in results],
         "outcomes": [_outcome(result.answer, verdict) for result, verdict in met],
         "responses": [result.answer.status for result in results],
@@ -153,7 +147,6 @@ async def _write(
         "ended": [verdict.status in ENDED for _, verdict in moved],
         "at": held.at,
     }
-    await tx.execute(_WRITE, given)
 
 
 def _outcome(answer: Answer, verdict: Verdict | None) -> Outcome:
@@ -176,11 +169,9 @@ def _learn(endpoint: Receiving, told: Sequence[_Told], settings: Settings, at: d
             endpoint.failed_messages += 1
 
 
-async def _keep(tx: AsyncSession, endpoints: Sequence[Receiving]) -> None:
-    if not endpoints:
-        return
-    given = {
-        "ids": [each.id for each in endpoints],
+def _learnt(endpoints: Sequence[Receiving]) -> dict[str, object]:
+    return {
+        "endpoints": [each.id for each in endpoints],
         "windows": [each.window for each in endpoints],
         "slow": [each.slow for each in endpoints],
         "breakers": [each.breaker for each in endpoints],
@@ -193,7 +184,6 @@ async def _keep(tx: AsyncSession, endpoints: Sequence[Receiving]) -> None:
         "warned": [each.warned_percent for each in endpoints],
         "successes": [each.last_success_at for each in endpoints],
     }
-    await tx.execute(_LEARNT, given)
 
 
 async def _follow(tx: AsyncSession, held: Held, told: Mapping[str, Sequence[_Told]]) -> None:

@@ -111,7 +111,10 @@ class Poster:
 
     async def post(self, claim: Claim, now: datetime) -> Answer:
         """Send one attempt. Never raises for what a receiver or the network does."""
-        attributes = {"careloop.delivery": claim.delivery_id, "careloop.event": claim.message_id}
+        attributes: dict[str, Any] = {
+            "careloop.delivery": claim.delivery_id,
+            "careloop.event": claim.message_id,
+        }
         current = outgoing("webhook deliver", claim.traceparent, **attributes)
         try:
             answer = await self._answer(claim, now, traceparent_of(current))
@@ -156,14 +159,12 @@ class Poster:
         self, claim: Claim, way: Way, headers: Mapping[str, str], now: datetime, until: float
     ) -> Answer:
         url = URL(claim.url)
-        async with (
-            asyncio.timeout_at(until) as limit,
-            self._session.post(
+        async with asyncio.timeout_at(until):
+            response = await self._session.post(
                 url, data=claim.body, headers=headers, **await self._how(url, way)
-            ) as response,
-        ):
-            # the answer has come in time; what hangs from here on costs the connection alone
-            limit.reschedule(None)
+            )
+        # the answer has come in time; what hangs from here on costs the connection alone
+        async with response:
             body = await _beginning(response)
             asked = retry_after_s(response.headers.get("Retry-After"), now.astimezone(UTC))
             redirected = 300 <= response.status < 400  # noqa: PLR2004  # RFC 9110 s15.4

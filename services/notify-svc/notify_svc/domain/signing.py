@@ -68,8 +68,14 @@ def _entry_of(secret: str) -> tuple[str, Callable[[bytes], bytes]]:
     """Return what a signature starts with, and what makes one."""
     if secret.startswith(ASYMMETRIC):
         return "v1a", _ed25519(secret).sign
-    key = base64.b64decode(secret.removeprefix(SYMMETRIC))
-    return "v1", lambda content: hmac.digest(key, content, hashlib.sha256)
+    keyed = hmac.new(base64.b64decode(secret.removeprefix(SYMMETRIC)), digestmod=hashlib.sha256)
+
+    def sign(content: bytes) -> bytes:
+        made = keyed.copy()
+        made.update(content)
+        return made.digest()
+
+    return "v1", sign
 
 
 def _ed25519(private: str) -> Ed25519PrivateKey:

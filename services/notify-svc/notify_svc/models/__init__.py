@@ -277,7 +277,13 @@ class Delivery(Base):
             "seq",
             postgresql_where=text("status IN ('pending', 'sending')"),
         ),
-        Index("ix_delivery_sending", "endpoint_id", postgresql_where=text("status = 'sending'")),
+        # what is under way, for the window of each endpoint
+        Index(
+            "ix_delivery_in_flight",
+            "endpoint_id",
+            "next_at",
+            postgresql_where=text("status = 'sending'"),
+        ),
         Index("ix_delivery_held", "endpoint_id", postgresql_where=text("status = 'held'")),
     )
 
@@ -312,6 +318,8 @@ class Attempt(Base):
     __table_args__ = (
         Index("ix_delivery_attempt_delivery", "delivery_id", "number"),
         Index("ix_delivery_attempt_log", "organisation_id", "started_at", "id"),
+        # room for the result beside the attempt: no index has to learn of it
+        {"postgresql_with": {"fillfactor": 60}},
     )
 
     id: Mapped[str] = mapped_column(db.Id, primary_key=True)
