@@ -1,5 +1,7 @@
 """A service that records events at a steady rate, one commit each, and relays them: a process.
 
+On uvloop and as `svckit.audit` writes, like every service.
+
     python -m tests.bench.producing DATABASE_URL LOG_URL ORGANISATION...
 
 Reads `RATE SECONDS` lines and answers each with the number of events recorded.
@@ -10,6 +12,7 @@ import signal
 import sys
 
 import orjson
+import uvloop
 from svckit import contracts, tables
 from svckit.clock import now
 from svckit.db import Database
@@ -21,6 +24,7 @@ from svckit.relay import Relay
 NOTE = "org.careloop.note.added.v1"
 CASES_EACH = 10
 AT_ONCE = 8
+_AUDIT = tables.audit.insert().inline()
 
 
 class Producer:
@@ -47,7 +51,7 @@ class Producer:
         async with self._db.begin() as tx:
             event_id = await record(tx, Event(NOTE, note, 1, case, data))
             row = {"id": new_id("aud"), "at": now(), "action": "note.add", "resource": event_id}
-            await tx.execute(tables.audit.insert().values(row))
+            await tx.execute(_AUDIT, row)
 
     async def run(self, rate, seconds):
         """Keep to the clock: who falls behind makes up for it."""
@@ -78,4 +82,4 @@ async def main(database_url, log_url, *organisations):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    uvloop.run(main(*sys.argv[1:]))

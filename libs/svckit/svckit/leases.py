@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+from svckit.db import SESSION
 from svckit.faults import DRIVER_AWAY
 
 LEASE_S = 15
@@ -60,6 +61,7 @@ class Leases:
             timeout=5,
             command_timeout=30,
             server_settings={
+                **SESSION,
                 "idle_session_timeout": str(int(lease_s * 1000)),
                 "application_name": f"lease {name}"[:60],
             },

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from sqlalchemy import event as sa_event
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from svckit import cloudevents, telemetry
 from svckit.clock import now
@@ -30,6 +31,7 @@ SLOTS = 64
 # CloudEvents 1.0 s5.2: intermediaries forward 64 KiB.
 MAX_BYTES = 64 * 1024
 _INSERT = outbox.insert().inline()
+_RECORDED = "outbox"
 
 
 class InvalidEvent(Exception):
@@ -76,7 +78,7 @@ async def record(tx: AsyncSession, event: Event, *, caller: Caller | None = None
         "value": value,
     }
     await tx.execute(_INSERT, row)
-    _wake_after_commit(tx)
+    tx.info[_RECORDED] = True
     return event_id
 
 
@@ -103,14 +105,13 @@ def woken() -> asyncio.Event:
     return hint
 
 
-def _wake_after_commit(tx: AsyncSession) -> None:
-    if _relays and not tx.info.get("outbox"):
-        tx.info["outbox"] = True
-        sa_event.listen(tx.sync_session, "after_commit", _wake, once=True)
-
-
-def _wake(session: Any) -> None:
-    session.info.pop("outbox", None)
-    failpoint("outbox.committed")
-    for hint in list(_relays):
-        hint.set()
+# one listener for all sessions: to add one to each takes as long as the insert
+@sa_event.listens_for(Session, "after_commit")
+def _wake(session: Session) -> None:
+    # a savepoint's release is told as a commit too
+    if session.in_nested_transaction() or not session.info.pop(_RECORDED, False):
+        return
+    if _relays:
+        failpoint("outbox.committed")
+        for hint in list(_relays):
+            hint.set()

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import orjson
 
+from svckit.db import SESSION
 from svckit.eventlog import PARTITIONS, LogError, Record, TopicPartition
 from svckit.eventlog.postgres_consumer import CHANNEL, PostgresConsumer
 from svckit.eventlog.postgres_schema import create, create_topic
@@ -54,10 +55,15 @@ class PostgresLog:
         self._url = url
         self._partitions = partitions
 
+    async def _connect(self) -> Any:
+        return await asyncpg.connect(
+            self._url, timeout=5, command_timeout=30, server_settings=SESSION
+        )
+
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         with _told():
-            connection = await asyncpg.connect(self._url, timeout=5, command_timeout=30)
+            connection = await self._connect()
             try:
                 yield connection
             finally:
@@ -91,7 +97,7 @@ class PostgresLog:
 
     async def producer(self) -> "PostgresProducer":
         with _told():
-            connection = await asyncpg.connect(self._url, timeout=5, command_timeout=30)
+            connection = await self._connect()
         return PostgresProducer(self, connection)
 
     async def consumer(self, group: str, topics: Sequence[str]) -> PostgresConsumer:

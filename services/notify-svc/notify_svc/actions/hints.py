@@ -3,10 +3,10 @@
 import asyncio
 import weakref
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 
 class About(StrEnum):
@@ -30,12 +30,13 @@ def woken(about: About = About.QUEUED) -> asyncio.Event:
 
 def wake_after_commit(tx: AsyncSession, about: About = About.QUEUED) -> None:
     """Set the event of everyone who waits for it, once the transaction has committed."""
-    if _waiting[about] and not tx.info.get(about):
-        tx.info[about] = True
+    tx.info.setdefault(About, set()).add(about)
 
-        def wake(session: Any) -> None:
-            session.info.pop(about, None)
-            for hint in list(_waiting[about]):
-                hint.set()
 
-        event.listen(tx.sync_session, "after_commit", wake, once=True)
+@event.listens_for(Session, "after_commit")
+def _wake(session: Session) -> None:
+    if session.in_nested_transaction():
+        return
+    for about in session.info.pop(About, ()):
+        for hint in list(_waiting[about]):
+            hint.set()
