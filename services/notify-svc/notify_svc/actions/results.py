@@ -193,9 +193,9 @@ async def _follow(tx: AsyncSession, held: Held, told: Mapping[str, Sequence[_Tol
         why = next((verdict.disable for _, verdict in each if verdict.disable), None)
         if known.enabled and why:
             await standing.disable(tx, await claims.endpoint(tx, endpoint_id), why, held.at)
-    await tx.flush()
-    removed = [each for each in told if held.endpoints[each].deleted_at is not None]
-    await cancel_removed(tx, removed)
+            await tx.flush()
+    if removed := [each for each in told if held.endpoints[each].deleted_at is not None]:
+        await cancel_removed(tx, removed)
 
 
 def _examine(
