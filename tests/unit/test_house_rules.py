@@ -126,7 +126,15 @@ def test_a_lateral_says_what_it_is_correlated_to():
 
 # purity
 
-PURE = {"svckit.errors", "svckit.addresses", "sharing.classes", "sharing.purposes", "cryptography"}
+PURE = {
+    "svckit.errors",
+    "svckit.addresses",
+    "sharing.classes",
+    "sharing.confidentiality",
+    "sharing.labels",
+    "sharing.purposes",
+    "cryptography",
+}
 
 
 def impurities(source, package):

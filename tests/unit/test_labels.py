@@ -1,29 +1,24 @@
 """Labels mean the same in every service and in the policy."""
 
-import case_svc.domain.cases
-import document_svc.domain
 from case_svc.domain.cases import high_water
-from case_svc.domain.classes import LABEL_CLASS
+from document_svc.domain import DataClass, required_classes
 from sharing import mask_of, policy
-from sharing.confidentiality import CODES
+from sharing.confidentiality import CODES, Confidentiality
+from sharing.labels import LABEL_CLASS, Label
 
 
-def test_the_labels_of_the_case_file_are_those_of_the_policy():
-    assert {label.value: mask for label, mask in LABEL_CLASS.items()} == dict(
-        policy.current().labels
-    )
+def test_the_labels_of_the_services_are_those_of_the_policy():
+    known = {label.value: mask for label, mask in LABEL_CLASS.items()}
+    assert known == dict(policy.current().labels)
+    assert set(Label) == set(LABEL_CLASS)
 
 
-def test_the_labels_of_documents_are_those_of_the_policy():
-    known = policy.current().labels
-    assert {label.value for label in document_svc.domain.Label} == set(known)
-    for label in document_svc.domain.Label:
-        needed = document_svc.domain.required_classes(document_svc.domain.DataClass.PLAN, [label])
-        assert mask_of(needed) == known[label.value] | mask_of(["plan"])
+def test_a_document_needs_the_classes_of_its_labels_and_its_own():
+    for label, mask in LABEL_CLASS.items():
+        assert mask_of(required_classes(DataClass.PLAN, [label])) == mask | mask_of(["plan"])
 
 
 def test_confidentiality_rises_in_the_order_of_the_standard():
-    for domain in (case_svc.domain.cases, document_svc.domain):
-        assert tuple(each.value for each in domain.Confidentiality) == CODES
-    level = case_svc.domain.cases.Confidentiality
+    assert CODES == ("U", "L", "M", "N", "R", "V")
+    level = Confidentiality
     assert high_water(level.LOW, level.RESTRICTED, level.NORMAL) is level.RESTRICTED

@@ -3,7 +3,21 @@
 Source: http://terminology.hl7.org/CodeSystem/v3-Confidentiality. Ranks are stored: they never move.
 """
 
-CODES = ("U", "L", "M", "N", "R", "V")
+from enum import StrEnum
+
+
+class Confidentiality(StrEnum):
+    """HL7 v3-Confidentiality, low to high."""
+
+    UNRESTRICTED = "U"
+    LOW = "L"
+    MODERATE = "M"
+    NORMAL = "N"
+    RESTRICTED = "R"
+    VERY_RESTRICTED = "V"
+
+
+CODES = tuple(code.value for code in Confidentiality)
 NORMAL = CODES.index("N")
 HIGHEST = len(CODES) - 1
 

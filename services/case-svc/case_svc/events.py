@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sharing.classes import DataClass, mask_of, names_of
+from sharing.confidentiality import Confidentiality
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import audit, outbox
 from svckit.clock import now
@@ -15,7 +16,7 @@ from svckit.identity import Caller
 from svckit.ids import new_id
 from svckit.outbox import Event
 
-from case_svc.domain.cases import Confidentiality, high_water
+from case_svc.domain.cases import high_water
 from case_svc.domain.classes import FILED
 from case_svc.models import CaseFile, Person, TimelineEntry
 from case_svc.models.base import InCase, Versioned

@@ -7,7 +7,9 @@ import orjson
 from fastapi import Response
 from sharing import ENVELOPE, DataClass, may_show, part2, project
 from sharing.classes import PART2, PART2_NOTICE
+from sharing.confidentiality import Confidentiality
 from sharing.fields import classes_in, tag, visible_names
+from sharing.labels import Label, of_labels
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import disclosure
 from svckit.http import Out
@@ -15,8 +17,8 @@ from svckit.idempotency import Reply
 from svckit.identity import Caller
 
 from case_svc import events
-from case_svc.domain.cases import Confidentiality, high_water
-from case_svc.domain.classes import CHANGE_CLASS, OF_A_CASE, Label, of_labels
+from case_svc.domain.cases import high_water
+from case_svc.domain.classes import CHANGE_CLASS, OF_A_CASE
 from case_svc.models import (
     Activity,
     Assessment,

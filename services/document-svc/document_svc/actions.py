@@ -9,6 +9,8 @@ from time import monotonic
 from typing import Any
 
 from sharing.classes import mask_of
+from sharing.confidentiality import Confidentiality
+from sharing.labels import Label
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import audit
 from svckit.clock import now
@@ -19,7 +21,7 @@ from svckit.identity import Caller
 from svckit.ids import new_id
 
 from document_svc import domain, events, queries
-from document_svc.domain import Anchor, Confidentiality, DataClass, Declared, Label, Status
+from document_svc.domain import Anchor, DataClass, Declared, Status
 from document_svc.models import CaseRef, Content, Document, Link, ReferralRef
 from document_svc.queries import Seen, Target
 from document_svc.schemas import AttachIn, DocumentIn, DocumentPatch, WithdrawIn

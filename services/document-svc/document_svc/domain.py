@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sharing.classes import PART2_NOTICE, names_of
+from sharing.confidentiality import Confidentiality
+from sharing.labels import Label, of_labels
 from svckit.errors import BadRequest, Conflict, FieldError, Forbidden, Invalid, RangeNotSatisfiable
-
-# 42 CFR 2.32(a)(2), Statement 2, word for word
-REDISCLOSURE_NOTICE = "42 CFR part 2 prohibits unauthorized use or disclosure of these records."
 
 
 class DataClass(StrEnum):
@@ -33,41 +33,6 @@ class DataClass(StrEnum):
     NOTES = "notes"
     FINANCIAL = "financial"
     OUTCOME = "outcome"
-
-
-class Label(StrEnum):
-    """Sensitivity (HL7 v3-ActCode)."""
-
-    SUD = "SUD"
-    ETH = "ETH"
-    ETHUD = "ETHUD"
-    OPIOIDUD = "OPIOIDUD"
-    MH = "MH"
-    BH = "BH"
-    PSY = "PSY"
-    PSYTHPN = "PSYTHPN"
-    EMOTDIS = "EMOTDIS"
-    SDV = "SDV"
-    VIO = "VIO"
-    MST = "MST"
-    HIV = "HIV"
-    STD = "STD"
-    SEX = "SEX"
-    GDIS = "GDIS"
-    SCA = "SCA"
-    COGN = "COGN"
-    DVD = "DVD"
-
-
-class Confidentiality(StrEnum):
-    """HL7 v3-Confidentiality, low to high."""
-
-    UNRESTRICTED = "U"
-    LOW = "L"
-    MODERATE = "M"
-    NORMAL = "N"
-    RESTRICTED = "R"
-    VERY_RESTRICTED = "V"
 
 
 class Status(StrEnum):
@@ -122,22 +87,9 @@ class ContentMismatch(Invalid):
     code = "content-mismatch"
 
 
-_SUBSTANCE = (Label.SUD, Label.ETH, Label.ETHUD, Label.OPIOIDUD)
-_BEHAVIORAL = (Label.MH, Label.BH, Label.PSY, Label.EMOTDIS)
-_SAFETY = (Label.SDV, Label.VIO, Label.MST)
-_CLINICAL = (Label.HIV, Label.STD, Label.SEX, Label.GDIS, Label.SCA, Label.COGN, Label.DVD)
-_CLASSES_OF_LABEL: dict[Label, frozenset[DataClass]] = {
-    **dict.fromkeys(_SUBSTANCE, frozenset({DataClass.SUBSTANCE_USE})),
-    **dict.fromkeys(_BEHAVIORAL, frozenset({DataClass.BEHAVIORAL})),
-    Label.PSYTHPN: frozenset({DataClass.BEHAVIORAL, DataClass.CLINICAL}),
-    **dict.fromkeys(_SAFETY, frozenset({DataClass.SAFETY})),
-    **dict.fromkeys(_CLINICAL, frozenset({DataClass.CLINICAL})),
-}
-
-
 def required_classes(data_class: DataClass, labels: Sequence[Label]) -> frozenset[DataClass]:
     """Return the classes a reader needs, all of them."""
-    return frozenset({data_class}.union(*(_CLASSES_OF_LABEL[label] for label in labels)))
+    return frozenset({data_class, *map(DataClass, names_of(of_labels(labels)))})
 
 
 def high_water(confidentiality: Confidentiality, labels: Sequence[Label]) -> Confidentiality:
@@ -150,7 +102,7 @@ def high_water(confidentiality: Confidentiality, labels: Sequence[Label]) -> Con
 def redisclosure_notice(data_class: DataClass, labels: Sequence[Label]) -> str | None:
     """Return the notice that goes with every disclosure of a Part 2 record (42 CFR 2.32(a))."""
     needed = required_classes(data_class, labels)
-    return REDISCLOSURE_NOTICE if DataClass.SUBSTANCE_USE in needed else None
+    return PART2_NOTICE if DataClass.SUBSTANCE_USE in needed else None
 
 
 def require_current(status: Status) -> None:

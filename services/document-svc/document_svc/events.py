@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from sharing.labels import Label
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import outbox
 from svckit.identity import Caller
 
-from document_svc.domain import Anchor, DataClass, Label, required_classes
+from document_svc.domain import Anchor, DataClass, required_classes
 from document_svc.models import Content, Document, Link
 
 PUBLISHES = ("document.added", "document.revised", "document.attached", "document.withdrawn")

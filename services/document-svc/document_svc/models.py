@@ -6,6 +6,7 @@
 from datetime import datetime
 
 import svckit.db
+from sharing.confidentiality import Confidentiality
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -19,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 from svckit.db import NAMING, Id
 
-from document_svc.domain import Anchor, Confidentiality, DataClass, Status
+from document_svc.domain import Anchor, DataClass, Status
 
 
 class Base(svckit.db.Base):

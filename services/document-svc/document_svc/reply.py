@@ -5,15 +5,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sharing import ALL, part2, project
-from sharing.confidentiality import code_of, rank
+from sharing.confidentiality import Confidentiality, code_of, rank
 from sharing.fields import classes_in, tag
+from sharing.labels import Label
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import disclosure
 from svckit.idempotency import Reply
 from svckit.identity import Caller
 
 from document_svc import domain, queries
-from document_svc.domain import Anchor, Confidentiality, DataClass, Label, Span
+from document_svc.domain import Anchor, DataClass, Span
 from document_svc.models import Content, Document
 from document_svc.queries import Attached, Seen
 from document_svc.schemas import ContentOut, DocumentOut, LinkOut

@@ -9,10 +9,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 from sharing import classed
+from sharing.confidentiality import Confidentiality
+from sharing.labels import Label
 from svckit.http import In, Out
 from svckit.ids import PATTERN
 
-from document_svc.domain import MEDIA_TYPE, Anchor, Confidentiality, DataClass, Label, Status
+from document_svc.domain import MEDIA_TYPE, Anchor, DataClass, Status
 
 Ident = Annotated[str, StringConstraints(pattern=PATTERN)]
 # no control characters: PostgreSQL cannot store NUL, and no other belongs into a title

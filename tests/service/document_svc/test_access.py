@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from document_svc.app import SERVICE
-from document_svc.domain import REDISCLOSURE_NOTICE
+from sharing.classes import PART2_NOTICE
 from svckit.ids import new_id
 
 from tests.parked import given_up, parked
@@ -152,23 +152,23 @@ async def test_a_part_2_document_always_leaves_with_its_notice(world):
     assert document["confidentiality"] == "R"
     path = f"/v1/documents/{document['id']}"
     reader = world.client(partner)
-    assert (await reader.get(path)).json()["redisclosure_notice"] == REDISCLOSURE_NOTICE
+    assert (await reader.get(path)).json()["redisclosure_notice"] == PART2_NOTICE
     [item] = (await reader.get("/v1/documents")).json()["items"]
-    assert item["redisclosure_notice"] == REDISCLOSURE_NOTICE
+    assert item["redisclosure_notice"] == PART2_NOTICE
     for answer in (
         await reader.get(f"{path}/content"),
         await reader.head(f"{path}/content"),
         await reader.get(f"{path}/content", headers={"Range": "bytes=0-3"}),
     ):
-        assert answer.headers["redisclosure-notice"] == REDISCLOSURE_NOTICE
+        assert answer.headers["redisclosure-notice"] == PART2_NOTICE
         assert answer.headers["link"] == f'<{item["redisclosure_consent"]}>; rel="describedby"'
     assert item["redisclosure_consent"].startswith("/v1/consents/con_")
     etag = {"If-None-Match": answer.headers["etag"]}
     unchanged = await reader.get(f"{path}/content", headers=etag)
     assert unchanged.status_code == 304
-    assert unchanged.headers["redisclosure-notice"] == REDISCLOSURE_NOTICE
+    assert unchanged.headers["redisclosure-notice"] == PART2_NOTICE
     [version] = (await reader.get(f"{path}/versions")).json()["items"]
-    assert version["redisclosure_notice"] == REDISCLOSURE_NOTICE
+    assert version["redisclosure_notice"] == PART2_NOTICE
     plain = await world.shared(clinic)
     assert "redisclosure_notice" not in plain
     answer = await clinic.get(f"/v1/documents/{plain['id']}/content")

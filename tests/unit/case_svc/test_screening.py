@@ -1,11 +1,11 @@
 """The rules of the instruments, one answer at a time and under arbitrary answers."""
 
 import pytest
-from case_svc.domain.classes import Label
 from case_svc.domain.screening import INSTRUMENTS, Answer, Change, Finding, compare, screen
 from case_svc.domain.screening.instruments import HITS_QUESTIONS, PHQ2_QUESTIONS
 from hypothesis import given
 from hypothesis import strategies as st
+from sharing.labels import Label
 from svckit.errors import Invalid
 
 

@@ -5,10 +5,12 @@ import hashlib
 
 import pytest
 from document_svc import domain
-from document_svc.domain import Confidentiality, DataClass, Declared, Label, Status
+from document_svc.domain import DataClass, Declared, Status
 from hypothesis import given
 from hypothesis import strategies as st
-from sharing.classes import NAMES, mask_of
+from sharing.classes import NAMES, PART2_NOTICE, mask_of
+from sharing.confidentiality import Confidentiality
+from sharing.labels import Label
 from sharing.policy import current
 from svckit.errors import RangeNotSatisfiable
 
@@ -34,7 +36,7 @@ def test_the_notice_goes_with_substance_use_and_nothing_else(data_class, given_l
 
 
 def test_the_notice_is_statement_2_word_for_word():
-    assert domain.REDISCLOSURE_NOTICE == (
+    assert PART2_NOTICE == (
         "42 CFR part 2 prohibits unauthorized use or disclosure of these records."
     )
 

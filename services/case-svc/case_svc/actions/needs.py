@@ -4,6 +4,7 @@ from typing import Any
 
 from sharing import DataClass
 from sharing.fields import told_by
+from sharing.labels import Label
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit.clock import now
 from svckit.idempotency import check_version
@@ -13,7 +14,7 @@ from case_svc import events
 from case_svc.actions.authority import in_case, require_custodian, touch
 from case_svc.domain import needs as rules
 from case_svc.domain.cases import require_open
-from case_svc.domain.classes import Label, of_need
+from case_svc.domain.classes import of_need
 from case_svc.domain.needs import NeedCommand, NeedStatus
 from case_svc.domain.screening import Answer, Finding, compare, screen
 from case_svc.domain.screening.instruments import RULES_VERSION

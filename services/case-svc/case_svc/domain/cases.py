@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 
+from sharing.confidentiality import Confidentiality
 from svckit.errors import Conflict, FieldError, Invalid
 
 
@@ -35,17 +36,6 @@ class TypeStatus(StrEnum):
     DRAFT = "draft"
     PUBLISHED = "published"
     RETIRED = "retired"
-
-
-class Confidentiality(StrEnum):
-    """HL7 v3 Confidentiality, low to high."""
-
-    UNRESTRICTED = "U"
-    LOW = "L"
-    MODERATE = "M"
-    NORMAL = "N"
-    RESTRICTED = "R"
-    VERY_RESTRICTED = "V"
 
 
 def high_water(*found: Confidentiality) -> Confidentiality:

@@ -1,35 +1,11 @@
-"""Which data classes a row needs, by its kind, its labels and its code.
-
-Labels are HL7 v3 ActCode sensitivity codes; the policy of libs/sharing lists the same.
-"""
+"""Which data classes a row needs, by its kind, its labels and its code."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
 from sharing.classes import DataClass
-
-
-class Label(StrEnum):
-    SUD = "SUD"
-    ETH = "ETH"
-    ETHUD = "ETHUD"
-    OPIOIDUD = "OPIOIDUD"
-    MH = "MH"
-    BH = "BH"
-    PSY = "PSY"
-    PSYTHPN = "PSYTHPN"
-    EMOTDIS = "EMOTDIS"
-    SDV = "SDV"
-    VIO = "VIO"
-    MST = "MST"
-    HIV = "HIV"
-    STD = "STD"
-    SEX = "SEX"
-    GDIS = "GDIS"
-    SCA = "SCA"
-    COGN = "COGN"
-    DVD = "DVD"
+from sharing.labels import Label, of_labels
 
 
 class NoteKind(StrEnum):
@@ -37,20 +13,6 @@ class NoteKind(StrEnum):
     COORDINATION = "coordination"
     CONTACT = "contact"
 
-
-_SUBSTANCE = (Label.SUD, Label.ETH, Label.ETHUD, Label.OPIOIDUD)
-_BEHAVIORAL = (Label.MH, Label.BH, Label.PSY, Label.EMOTDIS)
-_SAFETY = (Label.SDV, Label.VIO, Label.MST)
-_CLINICAL = (Label.HIV, Label.STD, Label.SEX, Label.GDIS, Label.SCA, Label.COGN, Label.DVD)
-LABEL_CLASS: Mapping[Label, DataClass] = MappingProxyType(
-    {
-        **dict.fromkeys(_SUBSTANCE, DataClass.SUBSTANCE_USE),
-        **dict.fromkeys(_BEHAVIORAL, DataClass.BEHAVIORAL),
-        Label.PSYTHPN: DataClass.BEHAVIORAL | DataClass.CLINICAL,
-        **dict.fromkeys(_SAFETY, DataClass.SAFETY),
-        **dict.fromkeys(_CLINICAL, DataClass.CLINICAL),
-    }
-)
 
 NOTE_CLASS: Mapping[NoteKind, DataClass] = MappingProxyType(
     {
@@ -96,14 +58,6 @@ OF_A_CASE: Mapping[str, DataClass] = MappingProxyType(
 SENSITIVE_NEEDS: Mapping[str, Label] = MappingProxyType(
     {"intimate-partner-violence": Label.SDV, "elder-abuse": Label.SDV}
 )
-
-
-def of_labels(labels: Iterable[Label]) -> DataClass:
-    """Return the classes the labels add."""
-    needed = DataClass(0)
-    for label in labels:
-        needed |= LABEL_CLASS[label]
-    return needed
 
 
 def of_note(kind: NoteKind, labels: Iterable[Label]) -> DataClass:

@@ -2,11 +2,12 @@
 
 from datetime import date, datetime
 
+from sharing.confidentiality import Confidentiality
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 from svckit.db import Id
 
-from case_svc.domain.cases import CaseStatus, Confidentiality, Mode, Phase, TypeStatus
+from case_svc.domain.cases import CaseStatus, Mode, Phase, TypeStatus
 from case_svc.models.base import Base, Key, PrimaryKey, Versioned
 
 

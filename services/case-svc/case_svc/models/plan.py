@@ -3,11 +3,11 @@
 from datetime import date, datetime
 from typing import Any
 
+from sharing.confidentiality import Confidentiality
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 from svckit.db import Id
 
-from case_svc.domain.cases import Confidentiality
 from case_svc.domain.needs import NeedCategory, NeedStatus
 from case_svc.domain.plan import Achievement, ActivityStatus, GoalStatus
 from case_svc.models.base import Base, InCase, Key, PrimaryKey

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
+from sharing.confidentiality import Confidentiality
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 from svckit.db import Id
 
-from case_svc.domain.cases import Confidentiality
 from case_svc.domain.classes import NoteKind
 from case_svc.domain.tasks import TaskStatus
 from case_svc.models.base import Base, InCase, Key, PrimaryKey

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from sharing.classes import DataClass, names_of
+from sharing.confidentiality import Confidentiality
 from sharing.described import Described, Way, Within
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from case_svc.domain.cases import Confidentiality, high_water
+from case_svc.domain.cases import high_water
 from case_svc.domain.classes import FILED
 from case_svc.models import CaseFile
 from case_svc.models.base import InCase

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from sharing import Reader, sql
+from sharing.confidentiality import Confidentiality
 from sharing.kept import AFTER_ALL, at_least, given, kept
 from sqlalchemy import (
     ColumnElement,
@@ -33,7 +34,6 @@ from sqlalchemy.sql.selectable import LateralFromClause
 from svckit.errors import FieldError, Invalid
 from svckit.identity import Caller
 
-from case_svc.domain.cases import Confidentiality
 from case_svc.domain.needs import NeedStatus
 from case_svc.domain.plan import GoalStatus
 from case_svc.domain.tasks import OPEN

@@ -8,12 +8,12 @@ the caller sees.
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sharing import Reader, sql
+from sharing.confidentiality import Confidentiality
 from sqlalchemy import ColumnElement, Integer, Text, and_, case, func, literal, null, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.selectable import LateralFromClause
 from svckit.errors import NotFound
 
-from case_svc.domain.cases import Confidentiality
 from case_svc.domain.classes import CASE_SHOWS, FILED, RECORD_SHOWS
 from case_svc.models import CaseFile, ClientRecord, Need, Note, TimelineEntry
 from case_svc.models.base import InCase

@@ -4,9 +4,10 @@ from datetime import date, datetime
 from typing import Literal
 
 from pydantic import Field
+from sharing.confidentiality import Confidentiality
 from svckit.http import In, Out
 
-from case_svc.domain.cases import CaseStatus, Confidentiality, Mode, Phase, SealReason, TypeStatus
+from case_svc.domain.cases import CaseStatus, Mode, Phase, SealReason, TypeStatus
 from case_svc.schemas.fields import (
     Code,
     Coordination,

@@ -4,10 +4,10 @@ from datetime import date, datetime
 from typing import Literal
 
 from pydantic import Field
+from sharing.confidentiality import Confidentiality
+from sharing.labels import Label
 from svckit.http import In, Instant, Out
 
-from case_svc.domain.cases import Confidentiality
-from case_svc.domain.classes import Label
 from case_svc.domain.needs import NeedCategory, NeedStatus
 from case_svc.domain.plan import Achievement, ActivityStatus, GoalStatus
 from case_svc.domain.screening import Change

@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
+from sharing.confidentiality import Confidentiality
+from sharing.labels import Label
 from svckit.http import In, Instant, Out
 
-from case_svc.domain.cases import Confidentiality
-from case_svc.domain.classes import Label, NoteKind
+from case_svc.domain.classes import NoteKind
 from case_svc.domain.tasks import TaskStatus
 from case_svc.schemas.fields import (
     Coordination,

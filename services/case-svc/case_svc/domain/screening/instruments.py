@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from case_svc.domain.classes import Label
+from sharing.labels import Label
+
 from case_svc.domain.needs import NeedCategory as N
 
 RULES_VERSION = "1"

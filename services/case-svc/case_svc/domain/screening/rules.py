@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sharing.labels import Label
 from svckit.errors import FieldError, Invalid
 
-from case_svc.domain.classes import SENSITIVE_NEEDS, Label
+from case_svc.domain.classes import SENSITIVE_NEEDS
 from case_svc.domain.needs import NeedCategory
 from case_svc.domain.screening.instruments import INSTRUMENTS, Instrument, Question, Sum
 
