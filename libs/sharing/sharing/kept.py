@@ -18,9 +18,10 @@ kept apart.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Concatenate, Generic, ParamSpec, cast
 
-from sqlalchemy import BindParameter, Dialect, Select, inspect
+from sqlalchemy import BindParameter, Dialect, Enum, Select, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapper, Session
@@ -43,28 +44,8 @@ AFTER_ALL = "~"
 # a page and the row after it that tells whether there are more
 _SIZES = (11, 51, 101, 201)
 _Convert = Callable[[Any], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Columns that become one value of a row: an instance of the model, or the only one of them."""
-
-    model: type[Any] | None
-    names: tuple[str, ...]
-    start: int
-    # of an instance, the place of its primary key
-    key: int
-
-    def of(self, columns: list[Any]) -> Any:
-        """Return the value; None for an instance that an outer join did not find."""
-        if self.model is None:
-            return columns[self.start]
-        if columns[self.key] is None:
-            return None
-        found: Any = object.__new__(self.model)
-        values = columns[self.start : self.start + len(self.names)]
-        found.__dict__ = dict(zip(self.names, values, strict=True))
-        return found
+# makes one value of a row out of the driver's columns: an instance of a model, or the only one of them
+_Make = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +55,15 @@ class _Text:
     text: str
     # in the order of their places
     given: tuple[tuple[str, _Convert | None], ...]
-    parts: tuple[_Part, ...]
-    converts: tuple[tuple[int, _Convert], ...]
+    makes: tuple[_Make, ...]
 
     def arguments(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(
             [convert(given[name]) if convert else given[name] for name, convert in self.given]
         )
 
-    def row(self, found: Any) -> tuple[Any, ...]:
-        columns = list(found)
-        for place, convert in self.converts:
-            columns[place] = convert(columns[place])
-        return tuple([part.of(columns) for part in self.parts])
+    def row(self, columns: Any) -> tuple[Any, ...]:
+        return tuple([make(columns) for make in self.makes])
 
 
 class _Given(BindParameter[Any]):
@@ -185,7 +162,10 @@ class Kept(Generic[P]):
         connection = session.connection()
         statement = self._text(key, connection.dialect)
         found = connection.exec_driver_sql(statement.text, statement.arguments(given))
-        return [statement.row(row) for row in found]
+        # the driver's own rows: SQLAlchemy would wrap each of them to be looked at once
+        rows = found.cursor.fetchall()
+        found.close()
+        return [statement.row(row) for row in rows]
 
 
 _Key = tuple[Rule | None, str, str, tuple[Any, ...], tuple[tuple[str, Any], ...]]
@@ -197,19 +177,17 @@ def kept(build: Callable[Concatenate[Reader, P], Statement]) -> Kept[P]:
 
 
 def _compile(statement: Statement, dialect: Dialect) -> _Text:
-    parts: list[_Part] = []
     columns: list[Any] = []
+    makes: list[_Make] = []
     for each in statement.column_descriptions:
         expression, start = each["expr"], len(columns)
-        if each.get("entity") is not expression:
+        if each.get("entity") is expression:
+            mapper: Mapper[Any] = inspect(expression).mapper
+            columns += [getattr(expression, attribute.key) for attribute in mapper.column_attrs]
+            makes.append(_instance(mapper, start, dialect))
+        else:
             columns.append(expression)
-            parts.append(_Part(None, (), start, start))
-            continue
-        mapper: Mapper[Any] = inspect(expression).mapper
-        names = tuple(attribute.key for attribute in mapper.column_attrs)
-        columns += [getattr(expression, name) for name in names]
-        key = mapper.get_property_by_column(mapper.primary_key[0]).key
-        parts.append(_Part(mapper.class_, names, start, start + names.index(key)))
+            makes.append(_value(start, _converter(expression.type, dialect)))
     flat = statement.with_only_columns(*columns)
     # constants as text: PostgreSQL folds them when it plans, and the driver need not send them
     compiled = flat.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
@@ -219,10 +197,45 @@ def _compile(statement: Statement, dialect: Dialect) -> _Text:
             (name, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
             for name in compiled.positiontup or ()
         ),
-        tuple(parts),
-        tuple(
-            (place, convert)
-            for place, column in enumerate(columns)
-            if (convert := column.type.dialect_impl(dialect).result_processor(dialect, None))
-        ),
+        tuple(makes),
     )
+
+
+def _value(place: int, convert: _Convert | None) -> _Make:
+    if convert is None:
+        return itemgetter(place)
+    return lambda columns: convert(columns[place])
+
+
+def _instance(mapper: Mapper[Any], start: int, dialect: Dialect) -> _Make:
+    """Make an instance; None where an outer join did not find one."""
+    model: type[Any] = mapper.class_
+    names = tuple(attribute.key for attribute in mapper.column_attrs)
+    types = [attribute.columns[0].type for attribute in mapper.column_attrs]
+    key = start + names.index(mapper.get_property_by_column(mapper.primary_key[0]).key)
+    own = slice(start, start + len(names))
+    converts = [
+        (name, convert)
+        for name, type_ in zip(names, types, strict=True)
+        if (convert := _converter(type_, dialect))
+    ]
+
+    def make(columns: Any) -> Any:
+        if columns[key] is None:
+            return None
+        values = dict(zip(names, columns[own], strict=True))
+        for name, convert in converts:
+            values[name] = convert(values[name])
+        made: Any = object.__new__(model)
+        made.__dict__ = values
+        return made
+
+    return make
+
+
+def _converter(type_: TypeEngine[Any], dialect: Dialect) -> _Convert | None:
+    if isinstance(type_, Enum) and type_.enum_class:
+        # what SQLAlchemy's own does in two calls and a lookup, for each value
+        members: dict[str | None, Any] = dict(zip(type_.enums, type_.enum_class, strict=True))
+        return (members | {None: None}).__getitem__
+    return type_.dialect_impl(dialect).result_processor(dialect, None)

@@ -113,6 +113,8 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         separate_input_output_schemas=False,
+        # FastAPI's own spans, beside ours and with the request's values in them
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     db = Database(settings.database_url, settings.pool_size, service.partner)
     running = Running(service, settings, db, rights_of(service, db))
@@ -130,7 +132,8 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
     app.state.ready = lambda: _ready(running)
     problems.install(app)
     for router in (*service.internal, *service.routers):
-        app.include_router(router)
+        # its routes themselves: an included router is looked through twice for each request
+        app.router.routes.extend(router.routes)
     app.add_middleware(Disclosing, owner_of=service.owner_of, db=db, rules=running.rights.version)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, exempt=service.unlimited)
     app.add_middleware(Telemetry, service=service.name)
