@@ -75,6 +75,20 @@ def test_one_trace_goes_from_the_request_to_the_webhook(calm: Platform, played: 
     eventually(whole, "no trace reaches from the gateway to a webhook")
 
 
+def test_a_request_is_one_span_in_the_service_that_answers_it(calm: Platform, played: Journey):
+    def within(inner: dict, outer: dict) -> bool:
+        begun, ended = "start_time", "end_time"
+        return outer[begun] <= inner[begun] and inner[ended] <= outer[ended]
+
+    together: dict[tuple[str, str], list[dict]] = {}
+    for span in spans(calm):
+        if span["kind"] == "SpanKind.SERVER" and span["parent_id"]:
+            together.setdefault((span["service"], span["parent_id"]), []).append(span)
+    assert together
+    for found in together.values():
+        assert not any(a is not b and within(a, b) for a in found for b in found)
+
+
 def test_traces_and_logs_hold_no_personal_data(calm: Platform, played: Journey):
     person = played.clinic.get(f"/v1/persons/{played.person['id']}").body
     record = person["records"][0]

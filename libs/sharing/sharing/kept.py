@@ -25,6 +25,7 @@ from sqlalchemy import BindParameter, Dialect, Enum, Select, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm.base import DEFAULT_STATE_ATTR
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 from svckit import rights
@@ -91,6 +92,15 @@ def narrowing(filters: object) -> dict[str, Any]:
 def at_least(limit: int) -> int:
     """Return how many rows to ask for where so many are wanted: texts are kept for few numbers."""
     return next((size for size in _SIZES if size >= limit), limit)
+
+
+def columns(row: Any) -> Any:
+    """Return a row for a model to validate: what a kept read made as the mapping that it holds.
+
+    Of a mapping that takes a quarter of what it takes by the attributes of what is mapped.
+    """
+    values = vars(row)
+    return row if DEFAULT_STATE_ATTR in values else values
 
 
 _ANYONE = given(_READER, tables.TEXT)

@@ -7,7 +7,7 @@ python -m case_svc migrate | revision MESSAGE | openapi
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,7 +18,9 @@ import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.telemetry import TelemetryConfig
 from sqlalchemy import text
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Scope
 
 from svckit import describing, health, problems, revisions
@@ -38,6 +40,8 @@ from svckit.settings import ServiceSettings
 
 Worker = Callable[["Running", asyncio.Event], Awaitable[None]]
 _GRACE_S = 8
+# FastAPI would start spans beside ours, and log exceptions with what was given to them
+_NONE_OF_ITS_OWN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 _log = structlog.get_logger("service")
 
 
@@ -81,6 +85,12 @@ class Service:
         """Return the routes that are in no contract: probes, and what services tell each other."""
         return [health.router, *([describing.router] if self.describe else [])]
 
+    @property
+    def routes(self) -> Iterator[BaseRoute]:
+        """Yield every route itself: a router that is included is looked through twice a request."""
+        for router in (*self.internal, *self.routers):
+            yield from router.routes
+
 
 @dataclass
 class Running:
@@ -113,8 +123,7 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         separate_input_output_schemas=False,
-        # FastAPI's own spans, beside ours and with the request's values in them
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=_NONE_OF_ITS_OWN,
     )
     db = Database(settings.database_url, settings.pool_size, service.partner)
     running = Running(service, settings, db, rights_of(service, db))
@@ -131,9 +140,7 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
     )
     app.state.ready = lambda: _ready(running)
     problems.install(app)
-    for router in (*service.internal, *service.routers):
-        # its routes themselves: an included router is looked through twice for each request
-        app.router.routes.extend(router.routes)
+    app.router.routes.extend(service.routes)
     app.add_middleware(Disclosing, owner_of=service.owner_of, db=db, rules=running.rights.version)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, exempt=service.unlimited)
     app.add_middleware(Telemetry, service=service.name)

@@ -9,6 +9,7 @@ from sharing import ENVELOPE, DataClass, may_show, part2, project
 from sharing.classes import PART2, PART2_NOTICE
 from sharing.confidentiality import Confidentiality
 from sharing.fields import classes_in, tag, visible_names
+from sharing.kept import columns
 from sharing.labels import Label, of_labels
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import disclosure
@@ -40,7 +41,7 @@ from case_svc.models.base import InCase
 from case_svc.queries import cases, persons, rows, tasks
 from case_svc.queries.export import PHASES, Told
 from case_svc.queries.visible import Seen
-from case_svc.schemas.cases import CaseOut, CasePhaseOut, CaseTypeOut
+from case_svc.schemas.cases import CaseOut, CasePhaseOut, CaseTypeOut, CountsOut
 from case_svc.schemas.fields import shown
 from case_svc.schemas.people import MemberOut, NumberOut, PartyOut
 from case_svc.schemas.persons import AddressOut, PersonOut, RecordOut
@@ -152,13 +153,12 @@ def entry(seen: Seen[TimelineEntry]) -> dict[str, Any]:
 def case(seen: Seen[CaseFile], counts: dict[str, int] | None = None) -> dict[str, Any]:
     """Show a case; counts only where one case is asked for."""
     _disclose(seen, CaseOut)
-    found = CaseOut.model_validate(seen.row)
-    if counts is None:
-        body = project(found, seen.mask)
-        del body["counts"]
-        return body
-    found = CaseOut.model_validate({**found.model_dump(), "counts": counts})
-    return project(found, seen.mask)
+    found = CaseOut.model_validate(columns(seen.row))
+    if counts is not None:
+        return project(found.model_copy(update={"counts": CountsOut(**counts)}), seen.mask)
+    body = project(found, seen.mask)
+    del body["counts"]
+    return body
 
 
 def record(seen: Seen[ClientRecord]) -> dict[str, Any]:

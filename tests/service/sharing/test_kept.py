@@ -1,13 +1,14 @@
 """A read that is kept: built once for all readers of a kind, run for each of them."""
 
 from collections.abc import AsyncIterator
+from enum import StrEnum
 
 import pytest
 from sharing import Organisation, Reader, mask_of, policy, purposes, replica, sql
-from sharing.kept import Kept, at_least, given, kept
-from sqlalchemy import Select, Text, select, text, true
+from sharing.kept import Kept, at_least, columns, given, kept
+from sqlalchemy import Enum, Select, Text, and_, select, text, true
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from svckit import rights
 from svckit.db import Database, Id
 
@@ -26,6 +27,14 @@ class Base(DeclarativeBase):
     pass
 
 
+class Kind(StrEnum):
+    LETTER = "a letter"
+
+
+# by value, as `svckit.db.Base` keeps them
+Codes = Enum(Kind, native_enum=False, values_callable=lambda kinds: [one.value for one in kinds])
+
+
 class Paper(Base):
     __tablename__ = "paper"
 
@@ -34,6 +43,7 @@ class Paper(Base):
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     custodian_id: Mapped[str] = mapped_column(Id)
     person_id: Mapped[str] = mapped_column(Id)
+    kind: Mapped[Kind | None] = mapped_column(Codes)
 
 
 def papers(reader: Reader) -> Select:
@@ -60,7 +70,7 @@ async def db(url) -> AsyncIterator[Database]:
         for n in "ab":
             grant = GRANT.format(n=n, purposes=PURPOSES, classes=CLASSES)
             await connection.execute(text(grant))
-            paper = f"INSERT INTO paper VALUES (NULL, 'pap_{n}', 'org_clinic', 'per_{n}')"
+            paper = f"INSERT INTO paper VALUES (NULL, 'pap_{n}', 'org_clinic', 'per_{n}', NULL)"
             await connection.execute(text(paper))
     yield database
     await database.dispose()
@@ -154,6 +164,29 @@ async def test_what_was_read_cannot_be_changed_and_what_was_locked_can(db):
         locked.title = "changed"
         # what the session holds back is written before anything is read
         assert (await page.first(tx, clinic("a"), {}))[0].title == "changed"
+
+
+async def test_a_row_is_what_the_orm_would_have_made_of_it(db):
+    page: Kept = kept(papers)
+    other = aliased(Paper)
+
+    @kept
+    def pairs(reader: Reader) -> Select:
+        beside = and_(other.id > Paper.id, other.kind == Kind.LETTER)
+        others = Paper.custodian_id != reader.organisation_id
+        beside_it = select(Paper, Paper.kind, other).outerjoin(other, beside)
+        return beside_it.where(others, Paper.id == "pap_a")
+
+    async with db.begin() as tx:
+        mine = await tx.get_one(Paper, "pap_a")
+        assert columns(mine) is mine
+        for kind in (None, Kind.LETTER):
+            mine.kind = kind
+            read, mask = await page.first(tx, clinic("a"), {})
+            assert columns(read) == {name: getattr(mine, name) for name in columns(read)}
+            assert (mask, len(columns(read))) == (CLASSES, 5)
+            first, code, missing = await pairs.first(tx, clinic("a"), {})
+            assert (first.id, code, type(code), missing) == ("pap_a", kind, type(kind), None)
 
 
 def test_a_page_asks_for_one_of_few_numbers_of_rows():

@@ -5,6 +5,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import StringConstraints
 from sharing import classed, part2, project
+from sharing.kept import columns
 from svckit.http import In, Out
 from svckit.ids import PATTERN
 
@@ -74,7 +75,7 @@ class InCaseOut(RowOut, Part2Out):
 
 def shown(out: type[Out], row: Any, mask: int) -> dict[str, Any]:
     """Return what a mask shows of a row. A Part 2 record says that it is one, no other does."""
-    body = project(out.model_validate(row), mask)
+    body = project(out.model_validate(columns(row)), mask)
     for name in Part2Out.model_fields:
         body.pop(name, None)
     notice = part2.notice(getattr(row, "classes", 0))

@@ -4,6 +4,7 @@ from typing import Any
 
 from sharing import ALL, project
 from sharing.fields import classes_in
+from sharing.kept import columns
 from sqlalchemy.ext.asyncio import AsyncSession
 from svckit import disclosure
 from svckit.clock import now
@@ -35,7 +36,7 @@ from referral_svc.schemas.referrals import (
 
 def referral(row: Referral, mask: int) -> dict[str, Any]:
     _disclose("referral", row, row.custodian_id, mask & classes_in(ReferralOut))
-    out = ReferralOut.model_validate(row, from_attributes=True)
+    out = ReferralOut.model_validate(columns(row), from_attributes=True)
     late = is_overdue(row.status, row.accept_by, row.start_by, now())
     return project(out.model_copy(update={"overdue": late, "outcome": _outcome(row)}), mask)
 
@@ -54,13 +55,13 @@ def _outcome(row: Referral) -> OutcomeOut | None:
 
 def transition(of: Referral, row: Transition, mask: int) -> dict[str, Any]:
     _disclose("referral", of, of.custodian_id, mask & classes_in(TransitionOut))
-    return project(TransitionOut.model_validate(row), mask)
+    return project(TransitionOut.model_validate(columns(row)), mask)
 
 
 def message(of: Referral, row: Message, mask: int) -> dict[str, Any]:
     # who wrote it tells it
     _disclose("message", of, row.sender_id, mask & classes_in(MessageOut))
-    return project(MessageOut.model_validate(row), mask)
+    return project(MessageOut.model_validate(columns(row)), mask)
 
 
 def service(row: Service) -> dict[str, Any]:
