@@ -40,7 +40,7 @@ from svckit.settings import ServiceSettings
 
 Worker = Callable[["Running", asyncio.Event], Awaitable[None]]
 _GRACE_S = 8
-# FastAPI would start spans beside ours, and log exceptions with what was given to them
+# FastAPI would start spans beside ours, with the query in them, and log what it was given
 _NONE_OF_ITS_OWN: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 _log = structlog.get_logger("service")
 
