@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 from notify_svc.actions import attempts, results
-from notify_svc.domain.attempts import Answer
+from notify_svc.domain.attempts import WINDOW, Answer
+from notify_svc.queries import claims
+from sqlalchemy import text
 
 from tests.service.notify_svc.conftest import key, match
 
@@ -224,3 +226,46 @@ async def test_what_became_too_old_while_it_waited_ends_visibly_and_is_not_sent(
         f"/v1/deliveries/{found['id']}/redeliver", headers=key()
     )
     assert again.json()["code"] == "message-expired"
+
+
+# as many again as these, some under way: PostgreSQL plans by what it has counted
+MANY = """
+INSERT INTO message SELECT (copy).* FROM (
+  SELECT jsonb_populate_record(m, jsonb_build_object('id', m.id || n)) AS copy
+  FROM message m, generate_series(1, 1000) n) AS made;
+INSERT INTO delivery SELECT (copy).* FROM (
+  SELECT jsonb_populate_record(d, jsonb_build_object('id', d.id || n, 'seq', n,
+    'message_id', d.message_id || n, 'status', CASE WHEN n < 30 THEN 'sending' ELSE 'pending' END,
+    'next_at', now() + CASE WHEN n < 30 THEN interval '1 minute' ELSE interval '0' END)) AS copy
+  FROM delivery d, generate_series(1, 1000) n) AS made;
+ANALYZE delivery;
+UPDATE delivery SET status = 'delivered' WHERE status = 'sending'
+"""
+SENT_BEFORE = """
+DO $$ BEGIN FOR n IN 1..300 LOOP
+  UPDATE delivery SET status = 'sending', next_at = now() + interval '30 s' WHERE seq = 500;
+  UPDATE delivery SET status = 'delivered' WHERE seq = 500;
+END LOOP; END $$
+"""
+
+
+async def pages_of_a_claim(world):
+    """How many pages PostgreSQL looks into to find which endpoints may be sent something."""
+    async with world.db.begin() as tx:
+        statement = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {claims._READY.text}")
+        plan = await tx.scalar(statement, {"healthy": 10, "slow": 10, "full": WINDOW})
+    return plan[0]["Plan"]["Shared Hit Blocks"]
+
+
+async def test_a_claim_looks_neither_through_the_queue_nor_at_what_was_sent_before(
+    world, clinic, endpoint
+):
+    await happen(world, clinic, 1)
+    for statement in MANY.split(";"):
+        await world.sql(statement)
+    before = await pages_of_a_claim(world)
+    # the queue itself lies on some thirty
+    assert before < 40
+    await world.sql(SENT_BEFORE)
+    await pages_of_a_claim(world)
+    assert await pages_of_a_claim(world) <= before + 12

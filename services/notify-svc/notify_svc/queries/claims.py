@@ -142,15 +142,16 @@ _SLOTS = f"""
             ORDER BY b.next_at LIMIT e."window") AS busy) END)
 """  # noqa: S608  # constants of ours
 # An endpoint locked by someone else is skipped: its window is being counted there. The probe is
-# one look into ix_delivery_due for each endpoint, however much it has waiting. Two lanes, so that
+# one look into ix_delivery_due for each endpoint, however much it has waiting (an EXISTS is made a
+# join, and with a long queue a scan of all of it). Two lanes, so that
 # endpoints that do not keep up cannot fill the list before those that do.
 _LANE = f"""
     SELECT e.id, e.ordering, e.coalesces FROM webhook_endpoint e
     WHERE e.enabled AND e.deleted_at IS NULL AND ({_SLOW}) = {{slow}}
       AND (e.breaker = 'closed' OR e.breaker_until <= now())
-      AND EXISTS (SELECT 1 FROM delivery d
-                  WHERE d.endpoint_id = e.id AND d.status IN ('pending', 'sending')
-                    AND d.next_at <= now())
+      AND (SELECT d.next_at FROM delivery d
+           WHERE d.endpoint_id = e.id AND d.status IN ('pending', 'sending')
+           ORDER BY d.next_at LIMIT 1) <= now()
       AND {_SLOTS} > 0
     ORDER BY e.claimed_at NULLS FIRST LIMIT :{{slots}}
     FOR NO KEY UPDATE OF e SKIP LOCKED
