@@ -47,9 +47,10 @@ _UNBLOCK = text(
     "DELETE FROM blocked_key WHERE consumer = :consumer AND topic = :topic AND key = :key"
 )
 _GAPS = text(
-    "SELECT DISTINCT key FROM blocked_key b JOIN parked_message p USING (consumer, topic, key)"
+    "SELECT DISTINCT key FROM blocked_key b LEFT JOIN parked_message p USING (consumer, topic, key)"
     " WHERE b.consumer = :consumer AND b.topic = :topic AND b.reason = 'gap'"
-    " AND p.partition = :partition"
+    # nothing waits behind it any more: no partition says whose it is
+    " AND (p.partition = :partition OR p.id IS NULL)"
 )
 _REASON = text(
     "UPDATE blocked_key SET reason = 'gap', subject = :subject"
@@ -161,6 +162,9 @@ async def _step(
     await tx.execute(_DELETE, {"id": row.id})
     if actor is not None:
         await _note(tx, "event.replay", actor, event.id, event.version)
+    if (await tx.execute(_FIRST, here)).first() is None:
+        # in this commit: whoever died after it would leave the key blocked for good
+        await _free(tx, reader, here)
     return None
 
 

@@ -1,0 +1,54 @@
+"""A key that waited is free with the last of its events: no death leaves it blocked for nothing."""
+
+from sqlalchemy import text
+from svckit import parking
+
+from tests.service.eventlog.world import (
+    THING,
+    consuming,
+    note,
+    scalar,
+    send,
+    thing,
+    until,
+    versions,
+)
+
+HANDLERS = {THING: note}
+_FUNCTION = """
+CREATE FUNCTION blocked_for_something() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF EXISTS (SELECT FROM blocked_key b WHERE NOT EXISTS (
+      SELECT FROM parked_message p WHERE (p.topic, p.key) = (b.topic, b.key)))
+  THEN RAISE EXCEPTION 'a key is blocked and nothing waits behind it'; END IF;
+  RETURN NULL; END $$
+"""
+_TRIGGER = """
+CREATE CONSTRAINT TRIGGER blocked_for_something AFTER DELETE ON parked_message
+DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION blocked_for_something()
+"""
+_PARKED = "SELECT count(*) = :count FROM parked_message"
+_FREE = "SELECT count(*) = 0 FROM blocked_key"
+
+
+async def test_a_key_is_free_in_the_commit_of_the_last_event_that_waited(log, topic, group, db):
+    """Who is killed right after that commit leaves nothing blocked, and no mark waits for it."""
+    async with db.begin() as tx:
+        await tx.execute(text(_FUNCTION))
+        await tx.execute(text(_TRIGGER))
+    await send(log, [thing(topic, "s", 1), thing(topic, "s", 3), thing(topic, "s", 4)])
+    async with consuming(db, log, group, [topic], HANDLERS):
+        await until(lambda: scalar(db, _PARKED, count=2))
+        await send(log, [thing(topic, "s", 2)])
+        await until(lambda: scalar(db, _FREE))
+    assert await versions(db, "s") == [1, 2, 3, 4]
+
+
+async def test_a_key_that_is_blocked_for_nothing_is_free_after_a_start(log, topic, group, db):
+    await send(log, [thing(topic, "s", 1), thing(topic, "s", 3)])
+    async with consuming(db, log, group, [topic], HANDLERS):
+        await until(lambda: scalar(db, _PARKED, count=1))
+    async with db.begin() as tx:
+        await parking.save_versions(tx, group, {"s": 3})
+        await tx.execute(text("DELETE FROM parked_message"))
+    async with consuming(db, log, group, [topic], HANDLERS):
+        await until(lambda: scalar(db, _FREE))
