@@ -11,6 +11,7 @@ PORT ?= 8080
 WORKERS ?= 2
 MINUTES ?= 10
 LOG ?= postgres
+PROFILE ?= whole
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OWN := $(PIP) --no-deps --no-build-isolation -e .
 PYTEST := $(BIN)/python -m pytest
@@ -94,8 +95,8 @@ e2e: $(VENV)/.dev ## the whole loop, as separate processes
 security: $(VENV)/.dev ## who sees what, and bad input, through the gateway
 	$(PYTEST) -q -m "not kafka" tests/security
 
-chaos: $(VENV)/.dev ## faults for MINUTES=10 with SEED=n on LOG=postgres|kafka, judged by the histories
-	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --log $(LOG) $(addprefix --seed ,$(SEED))
+chaos: $(VENV)/.dev ## faults for MINUTES=10 with SEED=n on LOG=postgres|kafka, PROFILE=whole|storm, judged by histories
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --log $(LOG) --profile $(PROFILE) $(addprefix --seed ,$(SEED))
 
 bench: $(VENV)/.dev ## lists of 100,000 cases, what an event and a webhook cost, the gateway's hop
 	$(PYTEST) -q -s tests/bench

@@ -83,12 +83,8 @@ async def _end_postgres(stage, how):
 async def cut(stage):
     """Ends some of the sessions of one database, whoever has them."""
     world = stage.world
-    urls = [world.source_url, world.ledger_url, world.notify_url]
-    if world.log == "postgres":
-        urls.append(world.log_url)
-    url = stage.dice.choice(urls)
     await monitor.ask(
-        url,
+        stage.dice.choice(world.databases()),
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE random() < 0.6"
         " AND datname = current_database() AND pid <> pg_backend_pid()",
     )
@@ -100,7 +96,9 @@ async def idle_writer(stage):
     db = Database(stage.world.source_url, 1)
     try:
         async with db.begin() as tx:
-            await changes.change(tx, f"hot-{stage.dice.randrange(plan.HOT)}", stage.dice)
+            await changes.change(
+                tx, f"hot-{stage.dice.randrange(stage.world.made_of.hot)}", stage.dice
+            )
             await asyncio.sleep(4 + 4 * stage.dice.random())
     finally:
         await db.dispose()

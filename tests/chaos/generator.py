@@ -37,9 +37,9 @@ def case_id(number):
     return f"cas_{number:026d}"
 
 
-def subjects():
+def subjects(hot):
     return [
-        *(f"hot-{n}" for n in range(plan.HOT)),
+        *(f"hot-{n}" for n in range(hot)),
         *(f"cold-{n}" for n in range(plan.COLD)),
         *(case_id(n) for n in range(plan.CASES)),
     ]
@@ -102,27 +102,29 @@ def audience(world, subject):
     return [custodian, world.organisations[(number + 1) % len(world.organisations)]]
 
 
-def pick(dice):
+def pick(dice, hot):
     draw = dice.random()
     if draw < plan.CASE_SHARE:
         return case_id(dice.randrange(plan.CASES))
     if draw < plan.CASE_SHARE + 0.5:
-        return f"hot-{dice.randrange(plan.HOT)}"
+        return f"hot-{dice.randrange(hot)}"
     return f"cold-{dice.randrange(plan.COLD)}"
 
 
 async def _writer(world, db, changes, stop, *, dice, every_s):
     loop = asyncio.get_running_loop()
     turn = loop.time() + dice.random() * every_s
-    pause, rolled_back = world.path / "pause", world.path / "rolled-back"
+    pause, behind = world.path / "pause", world.path / "behind"
+    rolled_back = world.path / "rolled-back"
     while not stop.is_set():
         turn = max(turn + every_s, loop.time() - 1)
         await asyncio.sleep(max(0.0, turn - loop.time()))
-        if pause.exists():
+        if pause.exists() or behind.exists():
             await asyncio.sleep(0.1)
             continue
-        count = dice.choice((2, 3)) if dice.random() < plan.SEVERAL else 1
-        chosen = sorted({pick(dice) for _ in range(count)})
+        several = dice.random() < world.made_of.several
+        count = dice.randint(2, world.made_of.most) if several else 1
+        chosen = sorted({pick(dice, world.made_of.hot) for _ in range(count)})
         try:
             async with db.begin() as tx:
                 ids = [await changes.change(tx, subject, dice) for subject in chosen]
@@ -146,7 +148,7 @@ async def write(world, number, stopping, writers=4):
     relaying = asyncio.create_task(
         Relay(world.source_url, log, plan.TOPIC, deadline_s=5, marks=True).run(stop)
     )
-    every_s = writers / world.rate
+    every_s = writers / world.rate if world.rate else 0.0
     await asyncio.gather(
         *(
             _writer(

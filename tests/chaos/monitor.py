@@ -53,6 +53,10 @@ class Arrivals:
                     self._latest[group] = await ask(url, _AT, group, plan.TOPIC) or 0.0
             await asyncio.sleep(0.5)
 
+    def behind_s(self):
+        """How old the oldest is that somebody still waits for."""
+        return time.time() - min(self._latest.values())
+
     async def caught_up(self, since, within_s=120.0):
         """Wait until every group has all from before `since`; tell whether it came to that."""
         deadline = time.monotonic() + within_s
@@ -71,15 +75,21 @@ class Arrivals:
 
 async def counts(world):
     """What is left on the way, and what went it: all zero but the last two when all is quiet."""
-    return {
-        "outbox": await ask(world.source_url, "SELECT count(*) FROM outbox"),
-        "notify outbox": await ask(world.notify_url, "SELECT count(*) FROM outbox"),
-        "ledger parked": await ask(world.ledger_url, "SELECT count(*) FROM parked_message"),
-        "notify parked": await ask(world.notify_url, "SELECT count(*) FROM parked_message"),
-        "deliveries under way": await ask(world.notify_url, _WAITING),
-        "journal": await ask(world.source_url, "SELECT count(*) FROM journal"),
-        "ledger": await ask(world.ledger_url, "SELECT count(*) FROM ledger"),
+    asked = {
+        "outbox": (world.source_url, "SELECT count(*) FROM outbox"),
+        "ledger parked": (world.ledger_url, "SELECT count(*) FROM parked_message"),
     }
+    if world.partners:
+        asked |= {
+            "notify outbox": (world.notify_url, "SELECT count(*) FROM outbox"),
+            "notify parked": (world.notify_url, "SELECT count(*) FROM parked_message"),
+            "deliveries under way": (world.notify_url, _WAITING),
+        }
+    asked |= {
+        "journal": (world.source_url, "SELECT count(*) FROM journal"),
+        "ledger": (world.ledger_url, "SELECT count(*) FROM ledger"),
+    }
+    return {what: await ask(*how) for what, how in asked.items()}
 
 
 async def drained(world, quiet_s=30.0):

@@ -4,24 +4,16 @@ Each change is made in the process of a part, before it runs; the product knows 
 ids of the inbox and the check of versions both drop what was seen: `dedupe` takes away both.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos import scenes
+from tests.chaos import plan, scenes
 
-PATH = {"consume": 2, "relay": 2, "write": 1}
-SENDING = {
-    "receive": 1,
-    "notify-api": 1,
-    "notify-consume": 1,
-    "notify-deliver": 2,
-    "notify-relay": 1,
-    "consume": 1,
-    "relay": 1,
-    "write": 1,
-}
+PATH = plan.PATH
+SENDING = {**plan.PARTNERS, **PATH, "consume": 1, "relay": 1}
 # nobody writes but the scene, and one sender at a time is started by it
 ONE_BY_ONE = {**SENDING, "notify-deliver": 1, "write": 0}
+HOLDING = ["200"] * 4 + ["blackhole"]  # of each organisation's endpoints
 STOPS_ANSWERED, STOPS_CLAIMED = "deliver.answered=1:stop", "deliver.claimed=1:stop"
 
 
@@ -34,7 +26,8 @@ class Mutant:
     act: Callable = None
     roles: Mapping[str, int] = field(default_factory=lambda: PATH)
     armed: Mapping[str, str] = field(default_factory=dict)
-    behaviour: str = "200"
+    behaviours: Sequence[str] = ("200",)
+    rate: float = 25
 
 
 def _dedupe(_):
@@ -150,6 +143,21 @@ def _stale_claim(_):
     loop.Loop._attempt = whenever
 
 
+def _isolation(_):
+    from dataclasses import replace
+
+    from notify_svc.actions import results
+    from notify_svc.deliver.loop import Loop
+
+    judge = results.judge
+
+    def as_wide(answer, stands, *more):
+        return replace(judge(answer, stands, *more), window=stands.window)
+
+    results.judge, results._learn = as_wide, lambda *_: None
+    Loop._set_aside = lambda _: None
+
+
 def _nothing(_):
     """Every guard stands."""
 
@@ -163,11 +171,12 @@ WITH_ALL_GUARDS = {
     ),
     "no fault at all": Mutant(_nothing, "", scenes.some_seconds),
     "token": Mutant(
-        _nothing, "", scenes.late_answer, ONE_BY_ONE, {scenes.SENDER: STOPS_ANSWERED}, "flaky"
+        _nothing, "", scenes.late_answer, ONE_BY_ONE, {scenes.SENDER: STOPS_ANSWERED}, ["flaky"]
     ),
     "stale claim": Mutant(
         _nothing, "", scenes.late_request, ONE_BY_ONE, {scenes.SENDER: STOPS_CLAIMED}
     ),
+    "isolation": Mutant(_nothing, "", scenes.some_hold, SENDING, behaviours=HOLDING, rate=80),
     "write-ahead": Mutant(
         _nothing, "", scenes.struck, SENDING, {"notify-deliver-0": "deliver.answered=3"}
     ),
@@ -183,11 +192,12 @@ MUTANTS = {
         _delete_after_ack, "I1", scenes.struck, armed={"relay-0": "relay.deleted=20"}
     ),
     "token": Mutant(
-        _token, "end", scenes.late_answer, ONE_BY_ONE, {scenes.SENDER: STOPS_ANSWERED}, "flaky"
+        _token, "end", scenes.late_answer, ONE_BY_ONE, {scenes.SENDER: STOPS_ANSWERED}, ["flaky"]
     ),
     "write-ahead": Mutant(
         _write_ahead, "I8", scenes.struck, SENDING, {"notify-deliver-0": "deliver.answered=3"}
     ),
+    "isolation": Mutant(_isolation, "I11", scenes.some_hold, SENDING, behaviours=HOLDING, rate=80),
     "stale claim": Mutant(
         _stale_claim, "I9", scenes.late_request, ONE_BY_ONE, {scenes.SENDER: STOPS_CLAIMED}
     ),

@@ -53,7 +53,7 @@ async def _sent(world, records):
 
 async def poison(stage):
     """What no consumer can read, in the key of somebody who is busy; an operator gives it up."""
-    key = f"hot-{stage.dice.randrange(plan.HOT)}"
+    key = f"hot-{stage.dice.randrange(stage.world.made_of.hot)}"
     await _sent(stage.world, [Record(plan.TOPIC, key, {"x": "y"}, b"\xff\x00")])
     from tests.chaos.part import apply
 

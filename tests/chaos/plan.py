@@ -1,6 +1,7 @@
 """What the harness runs with: sizes, short leases, and every place where a process may be struck."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,10 +26,39 @@ SCHEDULE_S = (0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
 WINDOW = 16  # attempts in flight for one endpoint, as notify_svc.domain.attempts has it
 BATCH = 500  # rows of one send, as svckit.relay has it
 EXIT_S = 10.0
+INTERRUPTED = "interrupted"
 EXIT = "exit by itself"  # not our doing: what a supervisor is for
 
-HOT, COLD, CASES = 16, 400, 120
-CASE_SHARE, ROLLED_BACK, SEVERAL = 0.15, 0.06, 0.1
+COLD, CASES = 400, 120
+CASE_SHARE, ROLLED_BACK = 0.15, 0.06
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a run is made of. `rate` in transactions a second, 0: what the machine gives."""
+
+    roles: Mapping[str, int]
+    hot: int  # aggregates that get half of the changes
+    rate: float
+    pause_s: tuple[float, float]  # between two faults
+    several: float  # the share of transactions that change several aggregates,
+    most: int  # and how many at most
+    patience: int  # how much rarer than in PLACES a process meets its place
+
+
+PATH = {"consume": 2, "relay": 2, "write": 1}
+PARTNERS = {
+    "receive": 1,
+    "notify-api": 1,
+    "notify-consume": 1,
+    "notify-deliver": 2,
+    "notify-relay": 1,
+}
+PROFILES = {
+    "whole": Profile({**PARTNERS, **PATH}, 16, 50, (0.5, 4.0), several=0.1, most=3, patience=1),
+    # the event path alone, for many events and many faults in an hour
+    "storm": Profile({**PATH, "write": 2}, 128, 0, (0.3, 1.3), several=0.8, most=12, patience=4),
+}
 
 # Where each role may be ended or stopped, with how often a place is passed before it strikes.
 PLACES = {
@@ -99,6 +129,7 @@ class World:
     issuer_url: str = ""
     jwks_url: str = ""
     organisations: list[str] = field(default_factory=list)
+    profile: str = "whole"
     # whether notify-svc and its partners take part
     partners: bool = True
     # who is a party of few cases only, because its receiver answers badly
@@ -107,6 +138,17 @@ class World:
     @property
     def path(self) -> Path:
         return Path(self.folder)
+
+    @property
+    def made_of(self) -> Profile:
+        return PROFILES[self.profile]
+
+    def databases(self) -> list[str]:
+        """Return those that somebody works with."""
+        found = [self.source_url, self.ledger_url]
+        if self.partners:
+            found.append(self.notify_url)
+        return [*found, self.log_url] if self.log == "postgres" else found
 
     def save(self) -> None:
         partial = self.path / "world.json.partial"

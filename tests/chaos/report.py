@@ -4,6 +4,7 @@ import statistics
 from collections import defaultdict
 
 import orjson
+from svckit.clock import now
 
 from tests.chaos import skipped
 
@@ -21,7 +22,7 @@ def recoveries(stage):
 def show(world, stage, found, figures, commit):
     print(f"seed {world.seed}, log {world.log}, commit {commit}, {figures['seconds']} s")
     print(
-        f"events {figures['events']}, applied {figures['effects']}, told {figures.get('told', 0)},"
+        f"profile {world.profile}; events {figures['events']}, applied {figures['effects']}, told {figures.get('told', 0)},"
         f" requests {figures.get('requests', 0)}, deliveries {figures.get('deliveries', {})}"
     )
     print(f"faults {figures['faults']}:")
@@ -56,10 +57,11 @@ def summary(world, stage, found, figures, commit):
         "recovery": times,
     }
     (world.path / "summary.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
-    line = (
-        f"| {commit} | {world.log} | {world.seed} | {figures['seconds']} | {figures['events']}"
-        f" | {figures.get('requests', 0)} | {figures['faults']} | {sum(found.counts.values())}"
-        f" | {figures['duplicates per million']} |"
-    )
+    cells = [
+        *(f"{now():%Y-%m-%d}", commit, world.profile, world.log, world.seed, figures["seconds"]),
+        *(figures["events"], figures.get("requests", 0), figures["faults"]),
+        *(sum(found.counts.values()), figures["duplicates per million"]),
+    ]
+    line = f"| {' | '.join(map(str, cells))} |"
     (world.path / "summary.md").write_text(line + "\n")
     return line

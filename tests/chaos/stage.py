@@ -10,24 +10,15 @@ from collections import Counter
 from svckit.eventlog import LogError
 from svckit.faults import AWAY
 
-from tests.chaos import faults, monitor, partners, plan
+from tests.chaos import faults, monitor, partners, plan, storm
 from tests.chaos.poll import Poller
 from tests.chaos.receivers import History
 from tests.chaos.supervisor import Part, Supervisor
 from tests.chaos.world import Partners, Stores, make, new_issuer
 
-ROLES = {
-    "receive": 1,
-    "notify-api": 1,
-    "notify-consume": 1,
-    "notify-deliver": 2,
-    "notify-relay": 1,
-    "consume": 2,
-    "relay": 2,
-    "write": 1,
-}
 RECOVERS_S = 300.0
 BASELINE_S = 15.0
+BEHIND_S = 20.0
 
 
 class Stage:
@@ -35,7 +26,7 @@ class Stage:
 
     def __init__(self, world, *, mutant=None, given=None, roles=None):
         self.world, self.mutant = world, mutant
-        self.roles = ROLES if roles is None else roles
+        self.roles = world.made_of.roles if roles is None else roles
         self.dice = random.Random(world.seed)
         self.stores = Stores(world, given)
         self.behaviours = None  # of the endpoints, when not all of them
@@ -70,7 +61,8 @@ class Stage:
             return "", skew_s
         place = self.dice.choice(sorted(places))
         how = ":stop" if place in plan.STOPS and self.dice.random() < 0.25 else ""
-        return f"{place}={self.dice.randint(1, 2 * places[place])}{how}", skew_s
+        often = places[place] * self.world.made_of.patience
+        return f"{place}={self.dice.randint(1, 2 * often)}{how}", skew_s
 
     def any_part(self, *roles):
         """A part that lives, so that every fault strikes somebody."""
@@ -81,6 +73,7 @@ class Stage:
             and part.process.poll() is None
             and part.cause is None
             and not part.is_stopped()
+            and part.handles_term()
         ]
         if not living:
             raise ConnectionError("nobody is there to be hurt")
@@ -130,7 +123,7 @@ class Stage:
         except faults.Failed as error:
             self.wrong(str(error))
         except (*AWAY, LogError) as error:
-            what = f"interrupted: {type(error).__name__}"
+            what = f"{plan.INTERRUPTED}: {type(error).__name__}"
         self.tell(fault.__name__, what, took_s=round(time.time() - began, 2))
         task = asyncio.create_task(self._recovery(fault.__name__))
         self._watching.add(task)
@@ -143,20 +136,45 @@ class Stage:
         else:
             self.wrong(f"recovery: not within {RECOVERS_S:.0f} s after {kind}")
 
-    async def torment(self, until, pause_s=(0.5, 4.0)):
+    async def torment(self, until, pause_s):
         """One fault after the other, by their weights, until that time."""
-        kinds = {**faults.EVERYWHERE, **partners.ALL}
-        if self.world.log == "kafka":
-            kinds |= faults.ON_KAFKA
-        fault_list, weights = list(kinds), list(kinds.values())
         baseline = asyncio.create_task(self._baseline())
-        while time.time() < until:
-            await asyncio.sleep(self.dice.uniform(*pause_s))
-            await self._started()
-            [fault] = self.dice.choices(fault_list, weights)
-            await self.hurt(fault)
+        if self.world.profile == "storm":
+            await self._storm(until, pause_s)
+        else:
+            kinds = {**faults.EVERYWHERE, **partners.ALL}
+            if self.world.log == "kafka":
+                kinds |= faults.ON_KAFKA
+            while time.time() < until:
+                await asyncio.sleep(self.dice.uniform(*pause_s))
+                await self._started()
+                await self.hurt(self._one_of(kinds))
         baseline.cancel()
         await asyncio.gather(baseline, return_exceptions=True)
+
+    async def _storm(self, until, pause_s):
+        """Nobody waits for the end of a fault; writers wait when readers cannot keep up."""
+        kinds = {**storm.KINDS, **(storm.ON_KAFKA if self.world.log == "kafka" else {})}
+        under_way, pacing = storm.UnderWay(), asyncio.create_task(self._pace())
+        while time.time() < until:
+            await asyncio.sleep(self.dice.uniform(*pause_s))
+            await under_way.begin(self, self._one_of(kinds))
+        await under_way.ended()
+        pacing.cancel()
+        await asyncio.gather(pacing, return_exceptions=True)
+
+    def _one_of(self, kinds):
+        [fault] = self.dice.choices(list(kinds), list(kinds.values()))
+        return fault
+
+    async def _pace(self):
+        behind = self.world.path / "behind"
+        while True:
+            if self.arrivals.behind_s() > BEHIND_S:
+                behind.touch()
+            else:
+                behind.unlink(missing_ok=True)
+            await asyncio.sleep(0.5)
 
     async def _started(self, within_s=60):
         """Whoever was ended runs again: on a slow machine the next fault would hit nobody."""

@@ -146,7 +146,7 @@ async def _things(world):
     async with db.begin() as tx:
         await tx.execute(
             text("INSERT INTO thing SELECT unnest(CAST(:ids AS text[])), 0"),
-            {"ids": generator.subjects()},
+            {"ids": generator.subjects(world.made_of.hot)},
         )
     await db.dispose()
 
