@@ -3,7 +3,7 @@
 I1 no loss, I2 no ghost, I3 versions one by one, I4 effects once, I5 every delivery ends in a visible
 state, I6 what is called delivered arrived, repeats are bounded by the faults, I7 same bytes, valid
 signatures, I8 every request has an attempt, I9 none that must not be, I10 cases in order where that
-was asked for, I11 nobody waits for who holds its requests (scene `some_hold` alone), I12 nothing
+was asked for, I12 nothing
 stays parked, I13 the poll client misses and repeats nothing, I14 what is under way goes to zero.
 `fence`: no offset goes back within one log; `end`: what has ended stays so.
 """

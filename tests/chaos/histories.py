@@ -7,7 +7,7 @@ from svckit.eventlog import connect
 from tests.chaos import plan
 
 _SOURCE = {
-    "journal": "SELECT subject, version, event_id, amount, at FROM journal ORDER BY subject, version",
+    "journal": "SELECT subject, version, event_id, amount FROM journal ORDER BY subject, version",
 }
 _LEDGER = {
     "ledger": "SELECT subject, version, event_id, amount FROM ledger ORDER BY subject, n",

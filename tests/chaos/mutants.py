@@ -13,7 +13,6 @@ PATH = plan.PATH
 SENDING = {**plan.PARTNERS, **PATH, "consume": 1, "relay": 1}
 # nobody writes but the scene, and one sender at a time is started by it
 ONE_BY_ONE = {**SENDING, "notify-deliver": 1, "write": 0}
-HOLDING = ["200"] * 4 + ["blackhole"]  # of each organisation's endpoints
 STOPS_ANSWERED, STOPS_CLAIMED = "deliver.answered=1:stop", "deliver.claimed=1:stop"
 
 
@@ -27,7 +26,6 @@ class Mutant:
     roles: Mapping[str, int] = field(default_factory=lambda: PATH)
     armed: Mapping[str, str] = field(default_factory=dict)
     behaviours: Sequence[str] = ("200",)
-    rate: float = 25
 
 
 def _dedupe(_):
@@ -143,21 +141,6 @@ def _stale_claim(_):
     loop.Loop._attempt = whenever
 
 
-def _isolation(_):
-    from dataclasses import replace
-
-    from notify_svc.actions import results
-    from notify_svc.deliver.loop import Loop
-
-    judge = results.judge
-
-    def as_wide(answer, stands, *more):
-        return replace(judge(answer, stands, *more), window=stands.window)
-
-    results.judge, results._learn = as_wide, lambda *_: None
-    Loop._set_aside = lambda _: None
-
-
 def _nothing(_):
     """Every guard stands."""
 
@@ -176,7 +159,6 @@ WITH_ALL_GUARDS = {
     "stale claim": Mutant(
         _nothing, "", scenes.late_request, ONE_BY_ONE, {scenes.SENDER: STOPS_CLAIMED}
     ),
-    "isolation": Mutant(_nothing, "", scenes.some_hold, SENDING, behaviours=HOLDING, rate=80),
     "write-ahead": Mutant(
         _nothing, "", scenes.struck, SENDING, {"notify-deliver-0": "deliver.answered=3"}
     ),
@@ -197,7 +179,6 @@ MUTANTS = {
     "write-ahead": Mutant(
         _write_ahead, "I8", scenes.struck, SENDING, {"notify-deliver-0": "deliver.answered=3"}
     ),
-    "isolation": Mutant(_isolation, "I11", scenes.some_hold, SENDING, behaviours=HOLDING, rate=80),
     "stale claim": Mutant(
         _stale_claim, "I9", scenes.late_request, ONE_BY_ONE, {scenes.SENDER: STOPS_CLAIMED}
     ),

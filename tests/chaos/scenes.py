@@ -11,12 +11,9 @@ from svckit.db import Database
 from tests.chaos import faults, monitor, partners, plan
 from tests.chaos.check_webhooks import GRACE_S
 from tests.chaos.generator import Changes, case_id
-from tests.chaos.receivers import History
 from tests.chaos.supervisor import Part
 
 WITHIN_S = 240
-# what was held has timed out, and what waited for it has gone, before a window begins
-PAIRS, SETTLES_S, WINDOW_S = 2, 8, 8
 SENDER = "notify-deliver-1"  # the one that is struck
 
 
@@ -75,21 +72,6 @@ async def late_request(stage):
         sender.signal(signal.SIGCONT)
         # what it would send is sent before it ends
         await stage.supervisor.take_away(sender)
-
-
-async def some_hold(stage):
-    """A fifth of the endpoints answer, hold their requests, answer, hold: no other fault."""
-    windows, holds = History(stage.world.path / "windows.jsonl"), stage.world.path / "misbehave"
-    for holding in (False, True) * PAIRS:
-        if holding:
-            holds.touch()
-        else:
-            holds.unlink(missing_ok=True)
-        await asyncio.sleep(SETTLES_S)
-        begin = time.time()
-        await asyncio.sleep(WINDOW_S)
-        windows.add({"begin": begin, "end": time.time(), "holding": holding})
-    await asyncio.sleep(plan.TOTAL_S)  # what was written last has come by then
 
 
 async def _one_is_stopped(stage):

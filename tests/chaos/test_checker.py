@@ -1,12 +1,10 @@
 """Histories that are wrong in one thing each: the checker names the invariant."""
 
 import csv
-from datetime import UTC, datetime
 
 import orjson
 import pytest
 
-from tests.chaos.check_isolation import ENOUGH, isolation
 from tests.chaos.check_webhooks import ordered
 from tests.chaos.checker import Histories, Violations, check
 from tests.chaos.plan import World
@@ -101,31 +99,4 @@ def test_an_ordered_endpoint_that_was_told_out_of_order_is_found(tmp_path, reque
     ]
     found = Violations()
     ordered(Histories(tmp_path), found, endpoints, received)
-    assert set(found.counts) == invariants
-
-
-@pytest.mark.parametrize(
-    ("held_p99s", "invariants"),
-    [((0.3, 0.4), set()), ((3.0, 0.4), set()), ((3.0, 2.5), {"I11"})],
-    ids=["as before", "one window is slow", "every window is slow"],
-)
-def test_who_waits_for_endpoints_that_hold_is_found(tmp_path, held_p99s, invariants):
-    World(str(tmp_path), "postgres", 1, 1.0).save()
-    urls = [("http://receiver/e/one-1/200",), ("http://receiver/e/two-2/blackhole",)]
-    table(tmp_path, "endpoints", "url", urls)
-    journal, received, windows = [], [], []
-    for number, took_s in enumerate((0.3, held_p99s[0], 0.3, held_p99s[1])):
-        begin = number * 100.0
-        windows.append({"begin": begin, "end": begin + 50, "holding": bool(number % 2)})
-        for n in range(ENOUGH):
-            at = begin + 1 + n / 10
-            journal.append((f"m{number}-{n}", datetime.fromtimestamp(at, UTC)))
-            received.append({"endpoint": "one-1", "id": f"m{number}-{n}", "at": at + took_s})
-            received.append({"endpoint": "two-2", "id": f"m{number}-{n}", "at": at + 40})
-    table(tmp_path, "journal", "event_id,at", journal)
-    for name, entries in (("received", received), ("windows", windows)):
-        lines = b"".join(orjson.dumps(entry) + b"\n" for entry in entries)
-        (tmp_path / f"{name}.jsonl").write_bytes(lines)
-    found = Violations()
-    isolation(Histories(tmp_path), found, {})
     assert set(found.counts) == invariants
