@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= .careloop
 PORT ?= 8080
-WORKERS ?= 2
+WORKERS ?= 3
 MINUTES ?= 10
 LOG ?= postgres
 PROFILE ?= whole
@@ -105,7 +105,7 @@ prove: $(VENV)/.dev ## every decision through evaluator, SQL, Cedar and oracle (
 	$(PYTEST) -q -s -m "not kafka" tests/prove
 
 kafka: $(VENV)/.dev ## conformance and the whole loop on a real Apache Kafka
-	$(PYTEST) -q -m kafka -n $(WORKERS) --dist loadfile tests
+	$(PYTEST) -q -m kafka -n 2 --dist loadfile tests
 
 containers: $(VENV)/.dev ## build an image and ask it something, where podman is present
 	$(BIN)/python deploy/containers.py
