@@ -138,6 +138,9 @@ class Consumer:
             try:
                 await self._place_one(member, at)
                 self._not_before.pop(at, None)
+            except OffsetLost:
+                # what this member reads is gone: the next one finds what is there now
+                raise
             except Exception as error:
                 if not is_transient(error):
                     raise
@@ -154,7 +157,8 @@ class Consumer:
                 await member.place(at, offset)
         except OffsetLost:
             # a log made anew says so at once; the watch would ask only some seconds later
-            log_id = self._log_ids[at.topic] = await self._log.identity(at.topic)
+            if await self._log.identity(at.topic) != log_id:
+                raise
             async with self._db.begin() as tx:
                 await inbox.move(tx, self._reader.consumer, at, 0, log_id)
             offset = None

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from svckit.errors import Unavailable
 from svckit.eventlog import PARTITIONS, connect
 from svckit.outbox import Event, record
 from svckit.relay import Relay
@@ -59,6 +60,32 @@ async def test_a_log_made_anew_is_noticed_and_read_from_its_beginning(postgres_l
     assert await versions(db, "s") == [1, 2, 3, 4, 5, 6]
     log_id = await postgres_log.identity("t.v1")
     assert await scalar(db, "SELECT DISTINCT log_id FROM consumer_offset") == log_id
+
+
+async def test_a_log_made_anew_while_a_partition_waits_is_read_by_a_new_member(
+    postgres_log, group, db
+):
+    await postgres_log.ensure(["t.v1"])
+    records = [thing("t.v1", "s", version) for version in range(1, 4)]
+    met, remade = asyncio.Event(), asyncio.Event()
+
+    async def away_until_remade(tx, event):
+        if not remade.is_set():
+            met.set()
+            await remade.wait()
+            raise Unavailable("away while the log was made anew")
+        await note(tx, event)
+
+    async with consuming(db, postgres_log, group, ["t.v1"], {THING: away_until_remade}):
+        await send(postgres_log, records)
+        await asyncio.wait_for(met.wait(), 20)
+        await make_anew(postgres_log, "t.v1")
+        await send(postgres_log, records)
+        remade.set()
+        await until(lambda: applied(db, 3))
+    log_id = await postgres_log.identity("t.v1")
+    read = "SELECT DISTINCT log_id FROM consumer_offset WHERE next_offset > 0"
+    assert await scalar(db, read) == log_id
 
 
 async def test_an_offset_beyond_the_end_of_the_log_starts_over_and_repeats_no_effect(
