@@ -40,8 +40,9 @@ async def test_turns_follow_each_other_at_once_while_there_is_more():
 
 async def test_what_is_away_is_told_and_tried_again(monkeypatch):
     told = LogCapture()
-    # a logger that was used before keeps the processors of then
-    monkeypatch.setattr(turns, "_log", structlog.wrap_logger(None, processors=[told]))
+    # a logger of its own: the process's may have been used, or told to keep quiet, before
+    log = structlog.wrap_logger(None, [told], structlog.BoundLogger)
+    monkeypatch.setattr(turns, "_log", log)
     stop = asyncio.Event()
     turn, left = _script(stop, ConnectionError(), Unavailable("not now"), True)
     await _run(turn, stop, idle_s=LONG_S, again_s=0.001)
