@@ -12,7 +12,6 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH = 26  # 130 bits hold the 128 of a UUID
 # two digits at once: ids are made for every row
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-_SHIFTS = range(5 * (_LENGTH - 2), -1, -10)
 _SHAPE = re.compile(rf"[a-z]{{3}}_[{_ALPHABET}]{{{_LENGTH}}}")
 
 PATTERN = rf"^[a-z]{{3}}_[{_ALPHABET}]{{{_LENGTH}}}$"
@@ -30,7 +29,20 @@ def stands_for(prefix: str, *words: str) -> str:
 
 
 def _written(prefix: str, number: int) -> str:
-    return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
+    return f"{prefix}_{digits(number, _LENGTH)}"
+
+
+def digits(number: int, length: int) -> str:
+    """Return the number in so many digits, an even count; texts of it sort as the numbers do."""
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(5 * (length - 2), -1, -10)])
+
+
+def number(digits: str) -> int:
+    """Return what the digits are of. Raises ValueError for what is none."""
+    found = 0
+    for digit in digits:
+        found = found * 32 + _ALPHABET.index(digit)
+    return found
 
 
 def is_id(value: str, prefix: str) -> bool:

@@ -15,16 +15,13 @@ from typing import NamedTuple
 
 import orjson
 from sharing.classes import names_of
+from svckit import ids
 from svckit.clock import wire
 from svckit.disclosure import Disclosed
-from svckit.ids import new_id
 from svckit.merkle import leaf_hash
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _SEGMENT = 16
 _SEQ = 10
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-_SHIFTS = range(5 * (_SEQ - 2), -1, -10)
 # no segment grows longer
 LAST = 32**_SEQ - 1
 API, WEBHOOK, TOKEN, MAIL = "api", "webhook", "token", "e-mail"
@@ -91,21 +88,17 @@ class Entry(NamedTuple):
 
 def new_segment() -> str:
     """Return a segment that no other writer has."""
-    return new_id("seg")[4 : 4 + _SEGMENT]
+    return ids.new_id("seg")[4 : 4 + _SEGMENT]
 
 
 def entry_id(segment: str, seq: int) -> str:
     """Return the id of a segment's entry; ids of a segment sort as its entries do."""
-    pairs = [_PAIRS[seq >> shift & 0x3FF] for shift in _SHIFTS]
-    return f"led_{segment}{''.join(pairs)}"
+    return f"led_{segment}{ids.digits(seq, _SEQ)}"
 
 
 def place(entry: str) -> tuple[str, int]:
     """Return segment and number of an entry's id."""
-    seq = 0
-    for letter in entry[4 + _SEGMENT :]:
-        seq = seq * 32 + _ALPHABET.index(letter)
-    return entry[4 : 4 + _SEGMENT], seq
+    return entry[4 : 4 + _SEGMENT], ids.number(entry[4 + _SEGMENT :])
 
 
 def genesis(segment: str) -> str:
