@@ -169,7 +169,7 @@ MUTANTS = {
     "dedupe": Mutant(_dedupe, "I4", scenes.repeated),
     "version check": Mutant(_version_check, "I3", scenes.late_version),
     "fence": Mutant(_fence, "fence", scenes.struck, armed={"consume-0": "consume.fetched=20:stop"}),
-    "lease": Mutant(_lease, "I6", scenes.some_seconds),
+    "lease": Mutant(_lease, "I6", scenes.sent_twice),
     "delete after ack": Mutant(
         _delete_after_ack, "I1", scenes.struck, armed={"relay-0": "relay.deleted=20"}
     ),

@@ -1,6 +1,7 @@
 """What is done to the path while a guard is missing; each scene ends when it has come to its point."""
 
 import asyncio
+import contextlib
 import random
 import signal
 import time
@@ -14,6 +15,7 @@ from tests.chaos.generator import Changes, case_id
 from tests.chaos.supervisor import Part
 
 WITHIN_S = 240
+MEETS_S = 60
 SENDER = "notify-deliver-1"  # the one that is struck
 
 
@@ -37,6 +39,18 @@ async def struck(stage):
 
 async def some_seconds(_):
     await asyncio.sleep(4)
+
+
+async def sent_twice(stage):
+    """Relays that hold the same slots meet at an event when both are awake; wait until they did."""
+    more = (
+        "SELECT count(*) > count(DISTINCT headers->>'ce_id') FROM log_record"
+        " WHERE headers ? 'ce_id'"
+    )
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(MEETS_S):
+            while not await monitor.ask(stage.world.log_url, more):
+                await asyncio.sleep(0.5)
 
 
 async def all_of_the_path(stage):

@@ -275,6 +275,11 @@ class Consumer:
     async def _commit(self, batches: Batches) -> inbox.Applied:
         async with self._db.begin() as tx:
             done = await inbox.apply(tx, self._reader, self._log_ids, batches)
+            if len(done.outcomes) < sum(map(len, batches.values())):
+                # a former owner came after us: it may have died before it went on with its keys
+                for at in batches:
+                    waiting = await gaps(tx, self._reader.consumer, at)
+                    done.mended.update((at, key) for key in waiting)
         for at, offset in done.next_offsets.items():
             self._watch.moved(at, offset)
         self._count(done.outcomes)

@@ -209,7 +209,7 @@ async def apply(
     events = [(key_of(record), parse(record)) for record in due]
     blocks = await parking.blocks(tx, reader.consumer, {key for key, _ in events})
     versions = await parking.versions(tx, reader.consumer, {event.subject for _, event in events})
-    before = dict(blocks)
+    waiting = set(blocks)
     verdicts = judge(events, versions, blocks)
     fresh = await _fresh(tx, reader, events, verdicts)
     taken: list[Received] = []
@@ -221,7 +221,8 @@ async def apply(
             applied.outcomes += await _effects(tx, reader, taken)
             taken = []
             await _park(tx, reader, log_ids[at.topic], record, blocks[key])
-        elif verdict is Verdict.APPLY and key in before:
+            waiting.add(key)
+        elif verdict is Verdict.APPLY and key in waiting:
             applied.mended.add((at, key.name))
         if verdict is Verdict.APPLY and event.id in fresh:
             fresh.discard(event.id)

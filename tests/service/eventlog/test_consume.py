@@ -115,22 +115,6 @@ async def refuse_four(tx, event):
     await note(tx, event)
 
 
-async def test_a_key_whose_missing_version_was_applied_by_one_that_died_goes_on(
-    log, topic, group, db
-):
-    """Who applies the missing version replays what waited behind it, unless it is killed first."""
-    await send(log, [thing(topic, "s", 1), thing(topic, "s", 3)])
-    async with consuming(db, log, group, [topic], HANDLERS):
-        await until(lambda: scalar(db, "SELECT count(*) = 1 FROM parked_message"))
-    async with db.begin() as tx:
-        await parking.save_versions(tx, group, {"s": 2})
-    async with consuming(db, log, group, [topic], HANDLERS):
-        await until(lambda: scalar(db, "SELECT count(*) = 0 FROM blocked_key"))
-        await send(log, [thing(topic, "s", 4)])
-        await until(of(db, "s", 3))
-    assert await versions(db, "s") == [1, 3, 4]
-
-
 async def test_a_poisonous_event_parks_its_own_key_alone(log, topic, group, db):
     await send(
         log,

@@ -52,3 +52,44 @@ async def test_a_key_that_is_blocked_for_nothing_is_free_after_a_start(log, topi
         await tx.execute(text("DELETE FROM parked_message"))
     async with consuming(db, log, group, [topic], HANDLERS):
         await until(lambda: scalar(db, _FREE))
+
+
+async def test_a_key_whose_missing_version_was_applied_by_one_that_died_goes_on(
+    log, topic, group, db
+):
+    """Who applies the missing version replays what waited behind it, unless it is killed first."""
+    await send(log, [thing(topic, "s", 1), thing(topic, "s", 3)])
+    async with consuming(db, log, group, [topic], HANDLERS):
+        await until(lambda: scalar(db, _PARKED, count=1))
+    async with db.begin() as tx:
+        await parking.save_versions(tx, group, {"s": 2})
+    async with consuming(db, log, group, [topic], HANDLERS):
+        await until(lambda: scalar(db, _FREE))
+    assert await versions(db, "s") == [1, 3]
+
+
+async def test_a_version_that_comes_in_the_batch_of_those_it_was_missing_to_lets_them_go_on(
+    log, topic, group, db
+):
+    """What a consumer meets that was away: the gap opens and closes before it has read either."""
+    await send(log, [thing(topic, "s", version) for version in (1, 3, 2, 4)])
+    async with consuming(db, log, group, [topic], HANDLERS):
+        await until(lambda: scalar(db, "SELECT count(*) = 4 FROM ledger"))
+        assert await scalar(db, _FREE)
+    assert await versions(db, "s") == [1, 2, 3, 4]
+
+
+async def test_a_key_goes_on_whose_missing_version_a_former_owner_applied_and_died(
+    log, topic, group, db
+):
+    """It had read the version before it lost the partition, and applied it after we began."""
+    await send(log, [thing(topic, "s", 1), thing(topic, "s", 3)])
+    async with consuming(db, log, group, [topic], HANDLERS):
+        await until(lambda: scalar(db, _PARKED, count=1))
+        async with db.begin() as tx:
+            await parking.save_versions(tx, group, {"s": 2})
+            passing = "UPDATE consumer_offset SET next_offset = next_offset + 1"
+            await tx.execute(text(f"{passing} WHERE next_offset > 0"))
+        await send(log, [thing(topic, "s", 2)])
+        await until(lambda: scalar(db, _FREE))
+    assert await versions(db, "s") == [1, 3]
