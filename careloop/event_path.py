@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from svckit import repair
 from svckit.db import Database
 from svckit.eventlog import LogError, TopicPartition, connect
-from svckit.parked_cli import replayed, skipped_key
+from svckit.parked_cli import replayed, skipped, skipped_key
 from svckit.service import Service
 
 from careloop.errors import NotRunning, Refused
@@ -197,8 +197,8 @@ async def replay(
 
 async def skip(places: Places, name: str, message_id: int, *, actor: str) -> None:
     """Give up one parked event, so that those behind it can be replayed. Raises Refused."""
-    async with places.database(name) as db, db.begin() as tx:
-        if not await repair.skip(tx, name, message_id, actor=actor):
+    async with places.database(name) as db:
+        if not await skipped(named(name), db, message_id, actor=actor):
             raise Refused(f"{name} has no parked message {message_id}")
 
 

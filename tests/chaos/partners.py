@@ -76,7 +76,7 @@ async def _given_up(stage, db, reader, key):
     if reader.consumer == plan.LEDGER:
         await _others_flow(stage, key)
     async with db.begin() as tx:
-        await repair.skip(tx, reader.consumer, blocked.first_id, actor=ACTOR)
+        await repair.skip(tx, reader, blocked.first_id, actor=ACTOR)
     deadline = time.monotonic() + PATIENCE_S
     while (await repair.replay(db, reader, plan.TOPIC, key)).stopped_by:
         if time.monotonic() > deadline:

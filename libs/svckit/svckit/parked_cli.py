@@ -40,7 +40,7 @@ def commands(service: Service, database_url: Callable[[], str]) -> typer.Typer:
 
     @app.command(help="Give up one event, so that those behind it can be replayed.")
     def skip(message_id: int, actor: _Actor = getpass.getuser()) -> None:
-        within(lambda db: _skip(db, service.name, message_id, actor))
+        within(lambda db: _skip(service, db, message_id, actor))
 
     @app.command("skip-key", help="Give up all parked events of a key and free it.")
     def skip_key(topic: str, key: str, actor: _Actor = getpass.getuser()) -> None:
@@ -69,12 +69,11 @@ async def _show(db: Database, consumer: str) -> None:
         typer.echo("nothing is parked")
 
 
-async def _skip(db: Database, consumer: str, message_id: int, actor: str) -> None:
-    async with db.begin() as tx:
-        there = await repair.skip(tx, consumer, message_id, actor=actor)
-    typer.echo("skipped" if there else "no such message")
-    if not there:
+async def _skip(service: Service, db: Database, message_id: int, actor: str) -> None:
+    if not await skipped(service, db, message_id, actor=actor):
+        typer.echo("no such message")
         raise typer.Exit(1)
+    typer.echo("skipped")
 
 
 async def replayed(
@@ -91,6 +90,13 @@ async def replayed(
     return [
         await repair.replay(db, reader, *key, accept_gaps=accept_gaps, actor=actor) for key in keys
     ]
+
+
+async def skipped(service: Service, db: Database, message_id: int, *, actor: str) -> bool:
+    """Give up one parked event; tell if it was there."""
+    await rights_of(service, db).learn()
+    async with db.begin() as tx:
+        return await repair.skip(tx, reader_of(service), message_id, actor=actor)
 
 
 async def skipped_key(service: Service, db: Database, topic: str, key: str, *, actor: str) -> str:

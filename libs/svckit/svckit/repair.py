@@ -162,23 +162,25 @@ async def _step(
     await tx.execute(_DELETE, {"id": row.id})
     if actor is not None:
         await _note(tx, "event.replay", actor, event.id, event.version)
-    if (await tx.execute(_FIRST, here)).first() is None:
-        # in this commit: whoever died after it would leave the key blocked for good
-        await _free(tx, reader, here)
+    await _free_if_last(tx, reader, here)
     return None
 
 
-async def skip(tx: AsyncSession, consumer: str, message_id: int, *, actor: str) -> bool:
-    """Give up one parked event, so that its successors can be replayed; tell if it was there."""
-    found = (await tx.execute(_FIND, {"id": message_id, "consumer": consumer})).first()
+async def skip(tx: AsyncSession, reader: Reader, message_id: int, *, actor: str) -> bool:
+    """Give up one parked event, so that its successors can be replayed; tell if it was there.
+
+    The key is free where none waits behind it.
+    """
+    found = (await tx.execute(_FIND, {"id": message_id, "consumer": reader.consumer})).first()
     if found is None:
         return False
-    here = {"consumer": consumer, "topic": found.topic, "key": found.key}
+    here = {"consumer": reader.consumer, "topic": found.topic, "key": found.key}
     await tx.execute(_LOCK, here)
     row = (await tx.execute(_MESSAGE, {"id": message_id})).first()
     if row is None:
         return False
-    await _give_up(tx, consumer, row, actor)
+    await _give_up(tx, reader.consumer, row, actor)
+    await _free_if_last(tx, reader, here)
     return True
 
 
@@ -192,6 +194,12 @@ async def skip_key(tx: AsyncSession, reader: Reader, topic: str, key: str, *, ac
         count += 1
     await _free(tx, reader, here)
     return count
+
+
+async def _free_if_last(tx: AsyncSession, reader: Reader, here: dict[str, str]) -> None:
+    """In the commit that ends the last event: who died after it would leave the key blocked."""
+    if (await tx.execute(_FIRST, here)).first() is None:
+        await _free(tx, reader, here)
 
 
 async def _free(tx: AsyncSession, reader: Reader, here: dict[str, str]) -> None:

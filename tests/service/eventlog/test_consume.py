@@ -293,7 +293,7 @@ async def test_skipping_one_event_lets_its_successors_be_replayed(postgres_log, 
     assert (stopped.applied, stopped.stopped_by) == (0, "ValueError")
     async with db.begin() as tx:
         (blocked,) = await repair.blocked_keys(tx, group)
-        assert await repair.skip(tx, group, blocked.first_id, actor="operator")
+        assert await repair.skip(tx, reader, blocked.first_id, actor="operator")
     done = await repair.replay(db, reader, "t.v1", "bad")
     assert (done.applied, done.stopped_by) == (2, "")
     assert await versions(db, "bad") == [1, 2, 3, 5, 6]

@@ -1,7 +1,8 @@
 """A key that waited is free with the last of its events: no death leaves it blocked for nothing."""
 
 from sqlalchemy import text
-from svckit import parking
+from svckit import parking, repair
+from svckit.inbox import Reader
 
 from tests.service.eventlog.world import (
     THING,
@@ -93,3 +94,17 @@ async def test_a_key_goes_on_whose_missing_version_a_former_owner_applied_and_di
         await send(log, [thing(topic, "s", 2)])
         await until(lambda: scalar(db, _FREE))
     assert await versions(db, "s") == [1, 3]
+
+
+async def test_a_key_is_free_when_the_last_event_that_waited_is_given_up(log, topic, group, db):
+    await send(log, [thing(topic, "s", 1), thing(topic, "s", 3)])
+    async with consuming(db, log, group, [topic], HANDLERS):
+        await until(lambda: scalar(db, _PARKED, count=1))
+        async with db.begin() as tx:
+            [blocked] = await repair.blocked_keys(tx, group)
+            reader = Reader(group, HANDLERS)
+            assert await repair.skip(tx, reader, blocked.first_id, actor="operator")
+        assert await scalar(db, _FREE)
+        await send(log, [thing(topic, "s", 4)])
+        await until(lambda: scalar(db, "SELECT count(*) = 2 FROM ledger"))
+    assert await versions(db, "s") == [1, 4]

@@ -172,7 +172,7 @@ async def test_what_was_kept_back_goes_out_when_the_event_is_given_up(stage):
         assert stage.sent() == [stage.good] * 2
         async with stage.world.db.begin() as tx:
             [blocked] = await repair.blocked_keys(tx, SERVICE.name)
-            assert await repair.skip(tx, SERVICE.name, blocked.first_id, **WHO)
+            assert await repair.skip(tx, reader_of(SERVICE), blocked.first_id, **WHO)
         assert (await stage.replay()).stopped_by == ""
         await stage.world.deliver()
     assert sorted(stage.sent()) == sorted([stage.good] * 2 + [stage.bad] * 3)
