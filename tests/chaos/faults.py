@@ -96,9 +96,8 @@ async def idle_writer(stage):
     db = Database(stage.world.source_url, 1)
     try:
         async with db.begin() as tx:
-            await changes.change(
-                tx, f"hot-{stage.dice.randrange(stage.world.made_of.hot)}", stage.dice
-            )
+            hot = f"hot-{stage.dice.randrange(stage.world.made_of.hot)}"
+            await changes.change(tx, [hot], stage.dice)
             await asyncio.sleep(4 + 4 * stage.dice.random())
     finally:
         await db.dispose()

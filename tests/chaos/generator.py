@@ -18,10 +18,17 @@ from svckit.outbox import Event, record
 
 from tests.chaos import plan
 
-_NEXT = text("UPDATE thing SET version = version + 1 WHERE id = :id RETURNING version")
+# in one order: transactions that change the same aggregates never wait in a circle
+_NEXT = text(
+    "WITH locked AS (SELECT id FROM thing WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id"
+    " FOR UPDATE)"
+    " UPDATE thing t SET version = t.version + 1 FROM locked WHERE t.id = locked.id"
+    " RETURNING t.id, t.version"
+)
 _JOURNAL = text(
-    "INSERT INTO journal (subject, version, event_id, amount, kind)"
-    " VALUES (:subject, :version, :event_id, :amount, :kind)"
+    "INSERT INTO journal (subject, version, event_id, amount, kind) SELECT * FROM unnest("
+    "CAST(:subjects AS text[]), CAST(:versions AS int[]), CAST(:event_ids AS text[]),"
+    " CAST(:amounts AS bigint[]), CAST(:kinds AS text[]))"
 )
 _SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -63,18 +70,22 @@ class Changes:
         self._example = orjson.loads(example.read_bytes())
         self._world = world
 
-    async def change(self, tx, subject, dice):
-        version = await tx.scalar(_NEXT, {"id": subject})
-        amount = version
-        if subject.startswith("cas_"):
-            data, kind = self._case(subject, version), plan.CASE
-        else:
-            amount = dice.randrange(1000)
-            data, kind = {"n": version, "amount": amount}, plan.THING
-        event_id = await record(tx, Event(kind, subject, version, subject, data))
-        row = {"subject": subject, "version": version, "event_id": event_id}
-        await tx.execute(_JOURNAL, row | {"amount": amount, "kind": kind})
-        return event_id
+    async def change(self, tx, chosen, dice):
+        """Change each of the aggregates once and return the ids of the events."""
+        rows = []
+        for subject, version in (await tx.execute(_NEXT, {"ids": chosen})).all():
+            amount = version
+            if subject.startswith("cas_"):
+                data, kind = self._case(subject, version), plan.CASE
+            else:
+                amount = dice.randrange(1000)
+                data, kind = {"n": version, "amount": amount}, plan.THING
+            event_id = await record(tx, Event(kind, subject, version, subject, data))
+            rows.append((subject, version, event_id, amount, kind))
+        names = ("subjects", "versions", "event_ids", "amounts", "kinds")
+        columns = zip(names, map(list, zip(*rows, strict=True)), strict=True)
+        await tx.execute(_JOURNAL, dict(columns))
+        return [event_id for _, _, event_id, _, _ in rows]
 
     def _case(self, subject, version):
         custodian, *parties = audience(self._world, subject)
@@ -127,7 +138,7 @@ async def _writer(world, db, changes, stop, *, dice, every_s):
         chosen = sorted({pick(dice, world.made_of.hot) for _ in range(count)})
         try:
             async with db.begin() as tx:
-                ids = [await changes.change(tx, subject, dice) for subject in chosen]
+                ids = await changes.change(tx, chosen, dice)
                 if dice.random() < plan.ROLLED_BACK:
                     await tx.rollback()
                     with rolled_back.open("a") as history:

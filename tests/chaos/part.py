@@ -25,17 +25,25 @@ if skew_s := float(os.environ.get("CHAOS_SKEW_S", "0")):
     clock.now = lambda: _now() + timedelta(seconds=skew_s)
 
 
+_EFFECTS = text(
+    "INSERT INTO ledger (subject, version, event_id, amount) SELECT * FROM unnest("
+    "CAST(:s AS text[]), CAST(:v AS int[]), CAST(:e AS text[]), CAST(:a AS bigint[]))"
+)
+
+
+async def apply_all(tx, events):
+    """The effect: rows that show when they come twice, late, out of order or not at all."""
+    effects = {
+        "s": [event.subject for event in events],
+        "v": [event.version for event in events],
+        "e": [event.id for event in events],
+        "a": [event.data.get("amount", event.version) for event in events],
+    }
+    await tx.execute(_EFFECTS, effects)
+
+
 async def apply(tx, event):
-    """The effect: a row that shows when it comes twice, late, out of order or not at all."""
-    await tx.execute(
-        text("INSERT INTO ledger (subject, version, event_id, amount) VALUES (:s, :v, :e, :a)"),
-        {
-            "s": event.subject,
-            "v": event.version,
-            "e": event.id,
-            "a": event.data.get("amount", event.version),
-        },
-    )
+    await apply_all(tx, [event])
 
 
 def stopping():
@@ -58,11 +66,14 @@ async def consume(world, number):
     from svckit.consume import Consumer
     from svckit.db import Database
     from svckit.eventlog import connect
+    from svckit.inbox import Together
 
     stop = stopping()
     log = await connect(instanced(world, number))
     db = Database(world.ledger_url, 4)
-    handlers = {plan.THING: apply, plan.CASE: apply}
+    # one by one or many at once: a storm is about many
+    handler = Together(apply_all) if world.profile == "storm" else apply
+    handlers = {plan.THING: handler, plan.CASE: handler}
     await Consumer(
         db, log, plan.LEDGER, [plan.TOPIC], handlers, rights_from=[plan.TOPIC], stuck_after_s=30
     ).run(stop)

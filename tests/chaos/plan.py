@@ -57,7 +57,7 @@ PARTNERS = {
 PROFILES = {
     "whole": Profile({**PARTNERS, **PATH}, 16, 50, (0.5, 4.0), several=0.1, most=3, patience=1),
     # the event path alone, for many events and many faults in an hour
-    "storm": Profile({**PATH, "write": 2}, 128, 0, (0.3, 1.3), several=0.8, most=12, patience=4),
+    "storm": Profile({**PATH, "write": 2}, 512, 0, (0.3, 1.3), several=0.9, most=100, patience=10),
 }
 
 # Where each role may be ended or stopped, with how often a place is passed before it strikes.

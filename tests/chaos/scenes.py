@@ -101,7 +101,7 @@ async def _one_is_stopped(stage):
     db = Database(world.source_url, 1)
     try:
         async with db.begin() as tx:
-            event_id = await Changes(world).change(tx, case_id(1), random.Random(world.seed))
+            [event_id] = await Changes(world).change(tx, [case_id(1)], random.Random(world.seed))
     finally:
         contracts.use(None)
         await db.dispose()
