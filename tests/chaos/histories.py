@@ -48,12 +48,12 @@ async def dump(world):
                 await connection.copy_from_query(query, output=target, format="csv", header=True)
         finally:
             await connection.close()
-    records, distinct = await _log(world)
+    records, distinct = await in_the_log(world)
     found = {"records": records, "distinct": distinct}
     (world.path / "log.json").write_bytes(orjson.dumps(found))
 
 
-async def _log(world):
+async def in_the_log(world):
     """How many records the topic holds, and how many events."""
     if world.log == "postgres":
         connection = await asyncpg.connect(world.log_url)

@@ -1,7 +1,6 @@
 """What is done to the path while a guard is missing; each scene ends when it has come to its point."""
 
 import asyncio
-import contextlib
 import random
 import signal
 import time
@@ -9,7 +8,7 @@ import time
 from svckit import contracts
 from svckit.db import Database
 
-from tests.chaos import faults, monitor, partners, plan
+from tests.chaos import faults, histories, monitor, partners, plan
 from tests.chaos.check_webhooks import GRACE_S
 from tests.chaos.generator import Changes, case_id
 from tests.chaos.supervisor import Part
@@ -43,14 +42,11 @@ async def some_seconds(_):
 
 async def sent_twice(stage):
     """Relays that hold the same slots meet at an event when both are awake; wait until they did."""
-    more = (
-        "SELECT count(*) > count(DISTINCT headers->>'ce_id') FROM log_record"
-        " WHERE headers ? 'ce_id'"
-    )
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(MEETS_S):
-            while not await monitor.ask(stage.world.log_url, more):
-                await asyncio.sleep(0.5)
+    deadline = time.monotonic() + MEETS_S
+    records = distinct = 0
+    while records == distinct and time.monotonic() < deadline:
+        await asyncio.sleep(0.5)
+        records, distinct = await histories.in_the_log(stage.world)
 
 
 async def all_of_the_path(stage):

@@ -1,5 +1,7 @@
 """A key that waited is free with the last of its events: no death leaves it blocked for nothing."""
 
+import contextlib
+
 from sqlalchemy import text
 from svckit import parking, repair
 from svckit.inbox import Reader
@@ -31,6 +33,15 @@ _PARKED = "SELECT count(*) = :count FROM parked_message"
 _FREE = "SELECT count(*) = 0 FROM blocked_key"
 
 
+@contextlib.asynccontextmanager
+async def three_waits(log, topic, group, db):
+    """A consumer that has applied the first version of `s` and holds the third."""
+    await send(log, [thing(topic, "s", 1), thing(topic, "s", 3)])
+    async with consuming(db, log, group, [topic], HANDLERS):
+        await until(lambda: scalar(db, _PARKED, count=1))
+        yield
+
+
 async def test_a_key_is_free_in_the_commit_of_the_last_event_that_waited(log, topic, group, db):
     """Who is killed right after that commit leaves nothing blocked, and no mark waits for it."""
     async with db.begin() as tx:
@@ -45,9 +56,8 @@ async def test_a_key_is_free_in_the_commit_of_the_last_event_that_waited(log, to
 
 
 async def test_a_key_that_is_blocked_for_nothing_is_free_after_a_start(log, topic, group, db):
-    await send(log, [thing(topic, "s", 1), thing(topic, "s", 3)])
-    async with consuming(db, log, group, [topic], HANDLERS):
-        await until(lambda: scalar(db, _PARKED, count=1))
+    async with three_waits(log, topic, group, db):
+        pass
     async with db.begin() as tx:
         await parking.save_versions(tx, group, {"s": 3})
         await tx.execute(text("DELETE FROM parked_message"))
@@ -59,9 +69,8 @@ async def test_a_key_whose_missing_version_was_applied_by_one_that_died_goes_on(
     log, topic, group, db
 ):
     """Who applies the missing version replays what waited behind it, unless it is killed first."""
-    await send(log, [thing(topic, "s", 1), thing(topic, "s", 3)])
-    async with consuming(db, log, group, [topic], HANDLERS):
-        await until(lambda: scalar(db, _PARKED, count=1))
+    async with three_waits(log, topic, group, db):
+        pass
     async with db.begin() as tx:
         await parking.save_versions(tx, group, {"s": 2})
     async with consuming(db, log, group, [topic], HANDLERS):
@@ -84,9 +93,7 @@ async def test_a_key_goes_on_whose_missing_version_a_former_owner_applied_and_di
     log, topic, group, db
 ):
     """It had read the version before it lost the partition, and applied it after we began."""
-    await send(log, [thing(topic, "s", 1), thing(topic, "s", 3)])
-    async with consuming(db, log, group, [topic], HANDLERS):
-        await until(lambda: scalar(db, _PARKED, count=1))
+    async with three_waits(log, topic, group, db):
         async with db.begin() as tx:
             await parking.save_versions(tx, group, {"s": 2})
             passing = "UPDATE consumer_offset SET next_offset = next_offset + 1"
@@ -97,9 +104,7 @@ async def test_a_key_goes_on_whose_missing_version_a_former_owner_applied_and_di
 
 
 async def test_a_key_is_free_when_the_last_event_that_waited_is_given_up(log, topic, group, db):
-    await send(log, [thing(topic, "s", 1), thing(topic, "s", 3)])
-    async with consuming(db, log, group, [topic], HANDLERS):
-        await until(lambda: scalar(db, _PARKED, count=1))
+    async with three_waits(log, topic, group, db):
         async with db.begin() as tx:
             [blocked] = await repair.blocked_keys(tx, group)
             reader = Reader(group, HANDLERS)
